@@ -1,0 +1,64 @@
+"""A scalar autograd engine made of glass: see exactly how each weight and bias affects the loss."""
+
+from micrograd_like.engine import Value, gradient
+from micrograd_like.functional import (
+    binary_cross_entropy_with_logits,
+    cos,
+    cross_entropy,
+    dot,
+    exp,
+    hinge_loss,
+    log,
+    log_softmax,
+    logsumexp,
+    max,
+    mean,
+    min,
+    mse_loss,
+    relu,
+    sigmoid,
+    sin,
+    softmax,
+    softplus,
+    sqrt,
+    sum,
+    tanh,
+    where,
+)
+from micrograd_like.nn import MLP, Layer, Module, Neuron
+from micrograd_like.optim import SGD
+
+__all__ = [
+    "Layer",
+    "MLP",
+    "Module",
+    "Neuron",
+    "SGD",
+    "Value",
+    "__version__",
+    "binary_cross_entropy_with_logits",
+    "cos",
+    "cross_entropy",
+    "dot",
+    "exp",
+    "gradient",
+    "hinge_loss",
+    "log",
+    "log_softmax",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "mse_loss",
+    "relu",
+    "sigmoid",
+    "sin",
+    "softmax",
+    "softplus",
+    "sqrt",
+    "sum",
+    "tanh",
+    "where",
+]
+
+__version__ = "0.1.0"

@@ -28,19 +28,21 @@ def number(x: Any) -> Number:
         return x
     if isinstance(x, numbers.Real) or (type(x).__module__ == "numpy" and type(x).__name__ in ("bool", "bool_")):
         return ieee.as_float(x)
-    raise TypeError(f"expected a real number (int, float, Fraction, mpf or NumPy scalar), got {type(x).__name__}: {x!r:.60}")
+    raise TypeError(
+        f"expected a real number (int, float, Fraction, mpf or NumPy scalar), got {type(x).__name__}: {x!r:.60}"
+    )
 
 
 class Value:
     """A scalar that records the operations it takes part in, and its gradient.
 
     >>> x, y = Value(2.0, label="x"), Value(3.0, label="y")
-    >>> z = x * y + x.tanh()
+    >>> z = x * y + x.exp()
     >>> z.backward()
     >>> y.grad
     2.0
     >>> x
-    Value(data=2.0, grad=3.0706508248531644, label='x')
+    Value(data=2.0, grad=10.38905609893065, label='x')
 
     Raises:
         TypeError: data is not a real number, or the label is not a text.
@@ -214,7 +216,13 @@ class Value:
         order = topological(self)
         place = {node: i for i, node in enumerate(order)}
         rows = [
-            (node.op, tuple(_Place(place[x]) if x in place else x for x in node.operands), node.data, node.grad, node.label)
+            (
+                node.op,
+                tuple(_Place(place[x]) if x in place else x for x in node.operands),
+                node.data,
+                node.grad,
+                node.label,
+            )
             for node in order
         ]
         return _restore_graph, (rows,)
@@ -310,14 +318,17 @@ def _reflected(op: Operation) -> Callable[[Value, Any], Value]:
 
 def _define_operators() -> None:
     for name, op in {"add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "pow": ops.pow}.items():
-        for method, function in ((f"__{name}__", _binary(op)), (f"__r{name}__", _reflected(op))):
-            function.__name__, function.__doc__ = method, op.doc
-            setattr(Value, method, function)
-    unary = "exp log sqrt sin cos tanh sigmoid softplus relu abs".split()
-    for name, op in {"__neg__": ops.neg, "__abs__": ops.abs, **{name: ops.by_name(name) for name in unary}}.items():
-        function = _unary(op)
-        function.__name__, function.__doc__ = name, op.doc
-        setattr(Value, name, function)
+        _define(f"__{name}__", _binary(op), op)
+        _define(f"__r{name}__", _reflected(op), op)
+    for name in ("exp", "log", "sqrt", "sin", "cos", "tanh", "sigmoid", "softplus", "relu", "abs"):
+        _define(name, _unary(ops.by_name(name)), ops.by_name(name))
+    _define("__neg__", _unary(ops.neg), ops.neg)
+    _define("__abs__", _unary(ops.abs), ops.abs)
+
+
+def _define(name: str, method: Callable[..., Any], op: Operation) -> None:
+    method.__name__, method.__doc__ = name, op.doc
+    setattr(Value, name, method)
 
 
 _define_operators()
@@ -362,7 +373,7 @@ def linear(inputs: Iterable[Any], rows: Iterable[tuple[Sequence[Any], Any]], op:
     return nodes
 
 
-def _mixed_dot(op: Operation, ws: tuple[Any, ...], xs: tuple[Any, ...], bias: Any) -> Any:
+def _mixed_dot(op: Operation, ws: Sequence[Any], xs: tuple[Any, ...], bias: Any) -> Any:
     if any(map(_records_elsewhere, (*ws, bias))):
         return op(*ws, *xs, bias)
     return linear(xs, [(tuple(map(_as_value, ws)), _as_value(bias))], op)[0]

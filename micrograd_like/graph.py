@@ -46,7 +46,7 @@ def topological(*roots: Any) -> list[Any]:
 
 def nodes(*roots: Any) -> list[Any]:
     """Every node the roots depend on, leaves included, operands before results, each once."""
-    order = {}
+    order: dict[Any, None] = {}
     for node in (*topological(*roots), *roots):
         for each in (*operand_nodes(node), node):
             order[each] = None

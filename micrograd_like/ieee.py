@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 # A number of any carrier: float, fractions.Fraction or mpmath.mpf. All share Python's operators, but no common type.

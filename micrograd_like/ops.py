@@ -45,7 +45,9 @@ class Operation:
     partials: tuple[Rule, ...] = ()  # one rule per operand, for a fixed number of operands
     pullback: Rule | None = None  # all operands' derivatives in one list, for any number of operands
     domain: tuple[str, ...] = ("real",)  # per operand, where it is smooth: "real", "positive" or "nonzero"
-    switches: Callable[..., Sequence[Number]] | None = None  # at a kink one of these is zero; their signs name the piece
+    switches: Callable[..., Sequence[Number]] | None = (
+        None  # at a kink one of these is zero; their signs name the piece
+    )
     expansion: Callable[..., Any] | None = None  # the same in simpler rows, evaluated in the same order
     doc: str = field(default="", kw_only=True)
     partials_on_numbers: tuple[Rule, ...] = field(init=False)
@@ -147,37 +149,37 @@ def _logsumexp_expansion(*xs: Any) -> Any:
 
 # fmt: off
 # Arithmetic
-add = row("add", "+", ieee.add, lambda g, out, x, y: g,           lambda g, out, x, y: g,                      doc="x + y")
-sub = row("sub", "-", ieee.sub, lambda g, out, x, y: g,           lambda g, out, x, y: -g,                     doc="x - y")
-mul = row("mul", "*", ieee.mul, lambda g, out, x, y: g * y,       lambda g, out, x, y: g * x,                  doc="x · y")
-div = row("div", "/", ieee.div, lambda g, out, x, y: div(g, y),   lambda g, out, x, y: -g * div(out, y),       doc="x / y", domain=("real", "nonzero"))
-neg = row("neg", "-", operator.neg, lambda g, out, x: -g,                                                      doc="-x")
-pow = row("pow", "**", ieee.pow,
+add: Operation = row("add", "+", ieee.add, lambda g, out, x, y: g,           lambda g, out, x, y: g,                      doc="x + y")
+sub: Operation = row("sub", "-", ieee.sub, lambda g, out, x, y: g,           lambda g, out, x, y: -g,                     doc="x - y")
+mul: Operation = row("mul", "*", ieee.mul, lambda g, out, x, y: g * y,       lambda g, out, x, y: g * x,                  doc="x · y")
+div: Operation = row("div", "/", ieee.div, lambda g, out, x, y: div(g, y),   lambda g, out, x, y: -g * div(out, y),       doc="x / y", domain=("real", "nonzero"))
+neg: Operation = row("neg", "-", operator.neg, lambda g, out, x: -g,                                                      doc="-x")
+pow: Operation = row("pow", "**", ieee.pow,
           lambda g, out, x, y: where(abs(y), g * y * pow(x, y - 1), y),  # x ** 0 is flat, also at x = 0
           lambda g, out, x, y: where(abs(x), g * out * log(x), where(-y, g * out * log(x), x)),  # and 0 ** y, for y >= 0
           domain=("positive", "real"), doc="x to the power y")
 
 # Functions of one number. Each rule is the form that stays accurate where the textbook's cancels or overflows.
-exp      = row("exp",      "exp",      ieee.exp,      lambda g, out, x: g * out,                doc="e to the power x")
-log      = row("log",      "log",      ieee.log,      lambda g, out, x: div(g, x),              doc="natural logarithm", domain=("positive",))
-sqrt     = row("sqrt",     "sqrt",     ieee.sqrt,     lambda g, out, x: div(g, 2 * out),        doc="square root",       domain=("positive",))
-sin      = row("sin",      "sin",      ieee.sin,      lambda g, out, x: g * cos(x),             doc="sine of x in radians")
-cos      = row("cos",      "cos",      ieee.cos,      lambda g, out, x: -g * sin(x),            doc="cosine of x in radians")
-tanh     = row("tanh",     "tanh",     ieee.tanh,     lambda g, out, x: 4 * g * sigmoid(2 * x) * sigmoid(-2 * x), doc="hyperbolic tangent")
-sigmoid  = row("sigmoid",  "sigmoid",  ieee.sigmoid,  lambda g, out, x: g * out * sigmoid(-x),  doc="1 / (1 + e^-x)")
-softplus = row("softplus", "softplus", ieee.softplus, lambda g, out, x: g * sigmoid(x),         doc="log(1 + e^x)")
+exp: Operation = row("exp",      "exp",      ieee.exp,      lambda g, out, x: g * out,                doc="e to the power x")
+log: Operation = row("log",      "log",      ieee.log,      lambda g, out, x: div(g, x),              doc="natural logarithm", domain=("positive",))
+sqrt: Operation = row("sqrt",     "sqrt",     ieee.sqrt,     lambda g, out, x: div(g, 2 * out),        doc="square root",       domain=("positive",))
+sin: Operation = row("sin",      "sin",      ieee.sin,      lambda g, out, x: g * cos(x),             doc="sine of x in radians")
+cos: Operation = row("cos",      "cos",      ieee.cos,      lambda g, out, x: -g * sin(x),            doc="cosine of x in radians")
+tanh: Operation = row("tanh",     "tanh",     ieee.tanh,     lambda g, out, x: 4 * g * sigmoid(2 * x) * sigmoid(-2 * x), doc="hyperbolic tangent")
+sigmoid: Operation = row("sigmoid",  "sigmoid",  ieee.sigmoid,  lambda g, out, x: g * out * sigmoid(-x),  doc="1 / (1 + e^-x)")
+softplus: Operation = row("softplus", "softplus", ieee.softplus, lambda g, out, x: g * sigmoid(x),         doc="log(1 + e^x)")
 
 # Functions with a kink
-relu  = row("relu",  "ReLU",  ieee.relu,  lambda g, out, x: where(x, g, 0),                     doc="max(x, 0)", switches=lambda x: [x])
-abs   = row("abs",   "abs",   operator.abs, lambda g, out, x: where(x, g, where(-x, -g, 0)),      doc="|x|",       switches=lambda x: [x])
-where = row("where", "where", ieee.where, lambda g, out, c, x, y: None, lambda g, out, c, x, y: where(c, g, 0), lambda g, out, c, x, y: where(c, 0, g),
+relu: Operation = row("relu",  "ReLU",  ieee.relu,  lambda g, out, x: where(x, g, 0),                     doc="max(x, 0)", switches=lambda x: [x])
+abs: Operation = row("abs",   "abs",   operator.abs, lambda g, out, x: where(x, g, where(-x, -g, 0)),      doc="|x|",       switches=lambda x: [x])
+where: Operation = row("where", "where", ieee.where, lambda g, out, c, x, y: None, lambda g, out, c, x, y: where(c, g, 0), lambda g, out, c, x, y: where(c, 0, g),
             domain=("nonzero", "real", "real"), switches=lambda c, x, y: [c], doc="x where the condition is positive, else y")
 
 # Operations on any number of operands
-max = row("max", "max", ieee.max, pullback=_extremum_pullback(lambda out, x: out - x), switches=lambda *xs: _gap_to_best_other(xs, ieee.max), doc="the largest")
-min = row("min", "min", ieee.min, pullback=_extremum_pullback(lambda out, x: x - out), switches=lambda *xs: _gap_to_best_other(xs, ieee.min), doc="the smallest")
-sum = row("sum", "Σ",   ieee.sum, pullback=lambda g, out, *xs: [g] * len(xs), expansion=_sum_expansion, doc="x0 + x1 + …, from left to right")
-dot = row("dot", "w·x+b", ieee.dot, pullback=_dot_pullback, expansion=_dot_expansion, doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, inputs, bias")
-relu_dot = row("relu_dot", "ReLU(w·x+b)", ieee.relu_dot, pullback=_relu_dot_pullback, expansion=lambda *operands: relu(_dot_expansion(*operands)), switches=lambda *operands: [ieee.dot(*operands)], doc="max(dot, 0): a whole neuron in one node")
-logsumexp = row("logsumexp", "logsumexp", ieee.logsumexp, pullback=lambda g, out, *xs: [g * exp(x - out) for x in xs], expansion=_logsumexp_expansion, doc="log(e^x0 + e^x1 + …)")
+max: Operation = row("max", "max", ieee.max, pullback=_extremum_pullback(lambda out, x: out - x), switches=lambda *xs: _gap_to_best_other(xs, ieee.max), doc="the largest")
+min: Operation = row("min", "min", ieee.min, pullback=_extremum_pullback(lambda out, x: x - out), switches=lambda *xs: _gap_to_best_other(xs, ieee.min), doc="the smallest")
+sum: Operation = row("sum", "Σ",   ieee.sum, pullback=lambda g, out, *xs: [g] * len(xs), expansion=_sum_expansion, doc="x0 + x1 + …, from left to right")
+dot: Operation = row("dot", "w·x+b", ieee.dot, pullback=_dot_pullback, expansion=_dot_expansion, doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, inputs, bias")
+relu_dot: Operation = row("relu_dot", "ReLU(w·x+b)", ieee.relu_dot, pullback=_relu_dot_pullback, expansion=lambda *operands: relu(_dot_expansion(*operands)), switches=lambda *operands: [ieee.dot(*operands)], doc="max(dot, 0): a whole neuron in one node")
+logsumexp: Operation = row("logsumexp", "logsumexp", ieee.logsumexp, pullback=lambda g, out, *xs: [g * exp(x - out) for x in xs], expansion=_logsumexp_expansion, doc="log(e^x0 + e^x1 + …)")
 # fmt: on

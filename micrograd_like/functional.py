@@ -1,0 +1,179 @@
+"""Functions composed from the rows of the table: means, softmax and the losses. Each takes Values and plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from micrograd_like import ops
+from micrograd_like.engine import linear
+
+exp, log, sqrt, sin, cos, tanh = ops.exp, ops.log, ops.sqrt, ops.sin, ops.cos, ops.tanh
+sigmoid, softplus, relu, where = ops.sigmoid, ops.softplus, ops.relu, ops.where
+
+
+def _several(name: str, xs: Sequence[Any]) -> list[Any]:
+    """The operands, given one by one or as one iterable of them."""
+    values = list(xs[0]) if len(xs) == 1 and isinstance(xs[0], Iterable) else list(xs)
+    if not values:
+        raise ValueError(f"{name} needs at least one value, got none")
+    return values
+
+
+def _pairs(left: str, xs: Iterable[Any], right: str, ys: Iterable[Any]) -> list[tuple[Any, Any]]:
+    """Two sequences, or two single values, side by side; of equal length and not empty."""
+    xs, ys = _sequence(xs), _sequence(ys)
+    if len(xs) != len(ys) or not xs:
+        raise ValueError(f"expected as many {left} as {right}, and at least one; got {len(xs)} and {len(ys)}")
+    return list(zip(xs, ys, strict=True))
+
+
+def _sequence(xs: Any) -> list[Any]:
+    return list(xs) if isinstance(xs, Iterable) else [xs]
+
+
+def max(*xs: Any) -> Any:
+    """The largest of the values, given one by one or as one iterable. Those that tie share the gradient."""
+    return ops.max(*_several("max", xs))
+
+
+def min(*xs: Any) -> Any:
+    """The smallest of the values, given one by one or as one iterable. Those that tie share the gradient."""
+    return ops.min(*_several("min", xs))
+
+
+def sum(*xs: Any) -> Any:
+    """The sum of the values, given one by one or as one iterable, from left to right, as one node."""
+    return ops.sum(*_several("sum", xs))
+
+
+def mean(*xs: Any) -> Any:
+    """The sum of the values divided by their number.
+
+    >>> from micrograd_like import Value
+    >>> mean(Value(1.0), 2.0, 6.0).data
+    3.0
+    """
+    values = _several("mean", xs)
+    return ops.div(ops.sum(*values), len(values))
+
+
+def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
+    """bias + w0*x0 + w1*x1 + …, as one node.
+
+    >>> from micrograd_like import Value
+    >>> dot([Value(2.0), Value(3.0)], [1.0, 10.0], Value(0.5)).data
+    32.5
+
+    Raises:
+        ValueError: there are no weights, or not as many as inputs.
+    """
+    return linear(inputs, [(list(weights), bias)])[0]
+
+
+def logsumexp(xs: Iterable[Any]) -> Any:
+    """log(e^x0 + e^x1 + …) without overflow; -inf when all are -inf."""
+    return ops.logsumexp(*_several("logsumexp", (xs,)))
+
+
+def log_softmax(logits: Iterable[Any]) -> list[Any]:
+    """x - logsumexp(logits) for each logit x: the logarithms of probabilities that add up to 1."""
+    values = _several("log_softmax", (logits,))
+    normalizer = ops.logsumexp(*values)
+    return [x - normalizer for x in values]
+
+
+def softmax(logits: Iterable[Any]) -> list[Any]:
+    """e^x / (e^x0 + e^x1 + …) for each logit x: probabilities that add up to 1.
+
+    >>> from micrograd_like import Value
+    >>> [round(p.data, 3) for p in softmax([Value(1.0), Value(2.0)])]
+    [0.269, 0.731]
+    """
+    return [ops.exp(x) for x in log_softmax(logits)]
+
+
+def mse_loss(predictions: Any, targets: Any) -> Any:
+    """The mean of (prediction - target)². Both are one number, or sequences of the same length.
+
+    >>> from micrograd_like import Value
+    >>> mse_loss([Value(1.0), Value(4.0)], [1.0, 2.0]).data
+    2.0
+    """
+    errors = [p - t for p, t in _pairs("predictions", predictions, "targets", targets)]
+    return mean([e * e for e in errors])
+
+
+def hinge_loss(scores: Any, targets: Any) -> Any:
+    """The mean of max(0, 1 - target · score); a target is 1 or -1. Both are one number, or sequences.
+
+    >>> from micrograd_like import Value
+    >>> hinge_loss([Value(0.5), Value(-2.0)], [1, -1]).data
+    0.25
+
+    Raises:
+        ValueError: a target is neither 1 nor -1.
+    """
+    pairs = _pairs("scores", scores, "targets", targets)
+    for _, target in pairs:
+        _check_target("hinge_loss", target, (-1, 1))
+    return mean([ops.relu(1 - target * score) for score, target in pairs])
+
+
+def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
+    """The mean of softplus(logit) - target · logit: -log of the probability that sigmoid(logit) gives the target.
+
+    A target is the probability of the positive class, from 0 to 1. Both are one number, or sequences.
+
+    >>> from micrograd_like import Value
+    >>> round(binary_cross_entropy_with_logits(Value(0.0), 1).data, 4)
+    0.6931
+
+    Raises:
+        ValueError: a target is not between 0 and 1.
+    """
+    pairs = _pairs("logits", logits, "targets", targets)
+    for _, target in pairs:
+        if isinstance(target, (int, float)) and not 0 <= target <= 1:
+            raise ValueError(f"binary_cross_entropy_with_logits: expected targets from 0 to 1, got {target!r}")
+    return mean([_binary_cross_entropy(logit, target) for logit, target in pairs])
+
+
+def _binary_cross_entropy(logit: Any, target: Any) -> Any:
+    # At a certain target one softplus is exact where the difference of two large numbers would not be.
+    if isinstance(target, (int, float)) and target in (0, 1):
+        return ops.softplus(-logit if target else logit)
+    return ops.softplus(logit) - target * logit
+
+
+def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
+    """-log of the probability that softmax(logits) gives the target.
+
+    `target` is the number of the right class, or a probability for each class (one-hot, or soft labels).
+
+    >>> from micrograd_like import Value
+    >>> round(cross_entropy([Value(1.0), Value(2.0), Value(3.0)], 2).data, 4)
+    0.4076
+
+    Raises:
+        ValueError: the class is not one of the logits', or there are not as many probabilities as logits.
+    """
+    logits = _several("cross_entropy", (logits,))
+    if isinstance(target, Iterable):
+        pairs = _pairs("logits", logits, "target probabilities", target)
+        total = ops.sum(*[p for _, p in pairs])
+        return ops.logsumexp(*logits) * total - ops.sum(*[p * x for x, p in pairs])
+    try:
+        index = target.__index__()
+    except AttributeError:
+        raise TypeError(
+            f"cross_entropy: expected the target as a class number or as a probability per class, got {target!r:.60}"
+        ) from None
+    if not 0 <= index < len(logits):
+        raise ValueError(f"cross_entropy: expected a class from 0 to {len(logits) - 1}, got {index}")
+    return ops.logsumexp(*logits) - logits[index]
+
+
+def _check_target(loss: str, target: Any, allowed: tuple[int, ...]) -> None:
+    if isinstance(target, (int, float)) and target not in allowed:
+        raise ValueError(f"{loss}: expected a target of {' or '.join(map(str, allowed))}, got {target!r}")

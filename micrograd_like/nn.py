@@ -1,0 +1,214 @@
+"""Neurons, layers and multi-layer perceptrons: what holds the parameters, and what it computes from its inputs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+from micrograd_like import ops
+from micrograd_like.engine import Value, linear, number
+
+Activation = str | Callable[[Any], Any]
+Generator = random.Random | int | None
+
+
+class Module:
+    """Anything with parameters: Values, modules, and lists or tuples of them, found through its attributes.
+
+    A parameter's name is the Python expression that reaches it from the module, and is also its label:
+
+    >>> [name for name, _ in MLP(2, [1]).named_parameters()]
+    ['layers[0].neurons[0].w[0]', 'layers[0].neurons[0].w[1]', 'layers[0].neurons[0].b']
+    """
+
+    name = ""  # the expression that reaches this module from the one that holds it
+
+    def __setattr__(self, attribute: str, value: Any) -> None:
+        object.__setattr__(self, attribute, value)
+        for path, item in _walk(attribute, value):
+            if isinstance(item, Value):
+                item.label = path
+            else:
+                object.__setattr__(item, "name", path)
+
+    def named_parameters(self) -> Iterator[tuple[str, Value]]:
+        """(name, parameter) of every parameter, each once, in the order of the attributes that hold them."""
+        seen: set[Value] = set()
+        for attribute, value in vars(self).items():
+            for path, item in _walk(attribute, value):
+                if isinstance(item, Value) and item not in seen:
+                    seen.add(item)
+                    yield path, item
+
+    def parameters(self) -> list[Value]:
+        """Every parameter, each once, in the order of `named_parameters`."""
+        return [parameter for _, parameter in self.named_parameters()]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The parameters' numbers by name."""
+        return {name: parameter.data for name, parameter in self.named_parameters()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Set every parameter from `state_dict()`'s mapping; all of them or, on an error, none.
+
+        Raises:
+            KeyError: a name is missing or unknown.
+            TypeError: a number is not a real number.
+            ValueError: a number is not finite.
+        """
+        parameters = dict(self.named_parameters())
+        missing, unknown = parameters.keys() - state.keys(), state.keys() - parameters.keys()
+        if missing or unknown:
+            raise KeyError(f"the state does not fit {self!r:.80}: missing {_some(missing)}, unknown {_some(unknown)}")
+        data = {name: number(state[name]) for name in parameters}
+        for name, x in data.items():
+            if not isfinite(x):
+                raise ValueError(f"the state's {name} is {x}; expected a finite number")
+        for name, parameter in parameters.items():
+            parameter.data = data[name]
+
+
+def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """(expression, item) for every Value and module below an attribute, modules before what they hold."""
+    if isinstance(value, Value):
+        yield path, value
+    elif isinstance(value, Module):
+        yield path, value
+        for attribute, held in vars(value).items():
+            yield from _walk(f"{path}.{attribute}", held)
+    elif isinstance(value, (list, tuple)):
+        for i, item in enumerate(value):
+            yield from _walk(f"{path}[{i}]", item)
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(sorted(names)[:3])
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none"
+
+
+class Neuron(Module):
+    """activation(w0*x0 + w1*x1 + … + b): the weights say how strong each connection is, the bias where it starts.
+
+    Weights start uniform in [-1, 1], the bias at 0, as in micrograd.
+
+    Args:
+        nin: the number of inputs.
+        nonlin: False for no activation at all.
+        activation: "relu", "tanh", "sigmoid", or any method of Value by its name, or a function from Value to Value.
+        rng: a `random.Random`, or a seed for one; None for the generator of the `random` module.
+    """
+
+    def __init__(
+        self, nin: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
+    ) -> None:
+        _check_size("nin", nin)
+        uniform = _generator(rng).uniform
+        self.w: Sequence[Value] = [Value(uniform(-1, 1)) for _ in range(nin)]
+        self.b = Value(0.0)
+        self.nonlin = nonlin
+        self.activation = _check_activation(activation)
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        return _outputs([self], x)[0]
+
+    def __repr__(self) -> str:
+        return f"{_activation_name(self.activation) if self.nonlin else 'Linear'}Neuron({len(self.w)})"
+
+
+class Layer(Module):
+    """Neurons that share their inputs. Returns a list of their outputs; a single neuron's output as it is."""
+
+    def __init__(
+        self, nin: int, nout: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
+    ) -> None:
+        _check_size("nout", nout)
+        generator = _generator(rng)
+        self.neurons = [Neuron(nin, nonlin, activation=activation, rng=generator) for _ in range(nout)]
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        out = _outputs(self.neurons, x)
+        return out[0] if len(out) == 1 else out
+
+    def __repr__(self) -> str:
+        return f"Layer of [{', '.join(map(repr, self.neurons))}]"
+
+
+class MLP(Module):
+    """A multi-layer perceptron: layers one after the other, with an activation after all but the last.
+
+    >>> MLP(2, [3, 1])
+    MLP of [Layer of [ReLUNeuron(2), ReLUNeuron(2), ReLUNeuron(2)], Layer of [LinearNeuron(3)]]
+    """
+
+    def __init__(
+        self, nin: int, nouts: Sequence[int], *, activation: Activation = "relu", rng: Generator = None
+    ) -> None:
+        if not isinstance(nouts, (list, tuple)) or not nouts:
+            raise ValueError(f"expected nouts as a list of at least one layer size, got {nouts!r:.60}")
+        for size in (nin, *nouts):
+            _check_size("a layer size", size)
+        generator, sizes, last = _generator(rng), [nin, *nouts], len(nouts) - 1
+        self.layers = [
+            Layer(sizes[i], nout, nonlin=i != last, activation=activation, rng=generator)
+            for i, nout in enumerate(nouts)
+        ]
+
+    def __call__(self, x: Sequence[Any]) -> Any:
+        out = x
+        for layer in self.layers:
+            out = _outputs(layer.neurons, out)
+        return out[0] if len(out) == 1 else out
+
+    def __repr__(self) -> str:
+        return f"MLP of [{', '.join(map(repr, self.layers))}]"
+
+
+def _outputs(neurons: Sequence[Neuron], x: Sequence[Any]) -> list[Any]:
+    """What each neuron computes from the same inputs. All of a layer's neurons have the same activation."""
+    nonlin, activation = neurons[0].nonlin, neurons[0].activation
+    fused = nonlin and activation == "relu"
+    outs = linear(x, [(neuron.w, neuron.b) for neuron in neurons], ops.relu_dot if fused else ops.dot)
+    if nonlin and not fused:
+        outs = [getattr(out, activation)() if isinstance(activation, str) else activation(out) for out in outs]
+    for neuron, out in zip(neurons, outs, strict=True):
+        out.label = neuron.name
+    return outs
+
+
+def _check_size(name: str, size: Any) -> None:
+    if not hasattr(size, "__index__") or isinstance(size, bool) or size < 1:
+        raise ValueError(f"expected {name} as a whole number of at least 1, got {size!r:.60}")
+
+
+def _check_activation(activation: Any) -> Activation:
+    if callable(activation):
+        return activation  # type: ignore[no-any-return]  # any callable is accepted as it is
+    unary = [name for name, op in ops.TABLE.items() if op.arity == 1 and hasattr(Value, name)]
+    if activation not in unary:
+        raise ValueError(f"unknown activation {activation!r:.60}; expected a function or one of {', '.join(unary)}")
+    return str(activation)
+
+
+def _activation_name(activation: Activation) -> str:
+    if isinstance(activation, str):
+        symbol = ops.by_name(activation).symbol
+        return symbol[0].upper() + symbol[1:]
+    return getattr(activation, "__name__", type(activation).__name__).capitalize()
+
+
+def _generator(rng: Any) -> Any:
+    """A source of random numbers: a generator as it is, a seed made into one, None the random module's own."""
+    if rng is None or rng is random:
+        return random
+    if isinstance(rng, random.Random):
+        return rng
+    if isinstance(rng, int) and not isinstance(rng, bool):
+        return random.Random(rng)
+    raise TypeError(f"expected rng as a random.Random, a seed or None, got {type(rng).__name__}: {rng!r:.60}")

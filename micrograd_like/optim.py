@@ -1,0 +1,104 @@
+"""Stochastic gradient descent: move every parameter a small step against its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import isfinite
+from typing import Any
+
+from micrograd_like.engine import Value
+from micrograd_like.ieee import Number
+
+Schedule = float | Callable[[int], float]
+
+
+class SGD:
+    """θ ← θ - lr · v, where v ← momentum · v + ∇θ + weight_decay · θ (PyTorch's `torch.optim.SGD`, dampening 0).
+
+    Args:
+        parameters: the Values to train, such as `model.parameters()`.
+        lr: the learning rate, or a function from the number of the step (0, 1, …) to it.
+        momentum: how much of the last step's direction is kept, from 0 to less than 1.
+        weight_decay: how strongly each parameter is pulled towards 0; at least 0.
+
+    Raises:
+        ValueError: no parameters, one of them twice, or a number out of its range.
+        TypeError: a parameter is not a Value.
+    """
+
+    def __init__(
+        self, parameters: Iterable[Value], lr: Schedule, momentum: float = 0.0, weight_decay: float = 0.0
+    ) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError("expected at least one parameter to train, got none")
+        for parameter in self.parameters:
+            if not isinstance(parameter, Value):
+                raise TypeError(f"expected parameters as Values, got {type(parameter).__name__}: {parameter!r:.60}")
+        if len(set(self.parameters)) != len(self.parameters):
+            twice = next(p for i, p in enumerate(self.parameters) if p in self.parameters[:i])
+            raise ValueError(f"expected each parameter once, got {twice!r} twice")
+        if not callable(lr):
+            _check("lr", lr, above=0)
+        _check("momentum", momentum, at_least=0, below=1)
+        _check("weight_decay", weight_decay, at_least=0)
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.steps = 0
+        self.velocities: list[Number] = [0] * len(self.parameters)
+
+    def learning_rate(self) -> float:
+        """The learning rate of the next step. Raises ValueError when the schedule gives none that is positive."""
+        lr = self.lr(self.steps) if callable(self.lr) else self.lr
+        _check(f"lr at step {self.steps}", lr, above=0)
+        return lr
+
+    def step(self) -> None:
+        """Move every parameter; all of them or, on an error, none.
+
+        Raises:
+            ValueError: a parameter would stop being finite, or the learning rate is not positive.
+        """
+        lr = self.learning_rate()
+        moved, velocities = [], []
+        for parameter, velocity in zip(self.parameters, self.velocities, strict=True):
+            direction = parameter.grad
+            if self.weight_decay:
+                direction += self.weight_decay * parameter.data
+            if self.momentum:
+                direction += self.momentum * velocity
+            data = parameter.data - lr * direction
+            if not isfinite(data):
+                raise ValueError(
+                    f"the step would make {parameter.label or 'a parameter'} {data}: it is {parameter.data} "
+                    f"with the gradient {parameter.grad} and lr {lr}; nothing has moved"
+                )
+            moved.append(data)
+            velocities.append(direction)
+        for parameter, data in zip(self.parameters, moved, strict=True):
+            parameter.data = data
+        if self.momentum:
+            self.velocities = velocities
+        self.steps += 1
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters:
+            parameter.grad = 0
+
+
+def _check(
+    name: str, x: Any, above: float | None = None, at_least: float | None = None, below: float | None = None
+) -> None:
+    limits = {"above": above, "at least": at_least, "below": below}
+    text = " and ".join(f"{word} {limit}" for word, limit in limits.items() if limit is not None)
+    try:
+        fits = isfinite(x)
+    except TypeError:
+        raise TypeError(f"expected {name} as a number {text}, got {type(x).__name__}: {x!r:.60}") from None
+    fits = (
+        fits and (above is None or x > above) and (at_least is None or x >= at_least) and (below is None or x < below)
+    )
+    if not fits:
+        raise ValueError(f"expected {name} as a finite number {text}, got {x!r}")
