@@ -1,5 +1,6 @@
 """A scalar autograd engine made of glass: see exactly how each weight and bias affects the loss."""
 
+from micrograd_like.anomaly import AnomalyError, detect_anomaly
 from micrograd_like.engine import Value, gradient
 from micrograd_like.functional import (
     binary_cross_entropy_with_logits,
@@ -27,22 +28,32 @@ from micrograd_like.functional import (
 )
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 from micrograd_like.optim import SGD
+from micrograd_like.training import Epoch, History, Step, evaluate, fit
+from micrograd_like.weights import load_weights, save_weights
 
 __all__ = [
+    "AnomalyError",
+    "Epoch",
+    "History",
     "Layer",
     "MLP",
     "Module",
     "Neuron",
     "SGD",
+    "Step",
     "Value",
     "__version__",
     "binary_cross_entropy_with_logits",
     "cos",
     "cross_entropy",
+    "detect_anomaly",
     "dot",
+    "evaluate",
     "exp",
+    "fit",
     "gradient",
     "hinge_loss",
+    "load_weights",
     "log",
     "log_softmax",
     "logsumexp",
@@ -51,6 +62,7 @@ __all__ = [
     "min",
     "mse_loss",
     "relu",
+    "save_weights",
     "sigmoid",
     "sin",
     "softmax",

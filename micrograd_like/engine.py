@@ -147,7 +147,8 @@ class Value:
 
     def pow(self, exponent: Any) -> Value:
         """self ** exponent."""
-        return self**exponent
+        node: Value = self**exponent
+        return node
 
     def max(self, *others: Any) -> Value:
         """The largest of this and the others; of equal ones the first."""

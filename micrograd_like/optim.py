@@ -76,11 +76,18 @@ class SGD:
                 )
             moved.append(data)
             velocities.append(direction)
-        for parameter, data in zip(self.parameters, moved, strict=True):
-            parameter.data = data
-        if self.momentum:
-            self.velocities = velocities
+        before = [parameter.data for parameter in self.parameters]
+        try:
+            self._move(moved)
+        except BaseException:  # Ctrl-C between two parameters
+            self._move(before)
+            raise
+        self.velocities = velocities
         self.steps += 1
+
+    def _move(self, data: Iterable[Number]) -> None:
+        for parameter, x in zip(self.parameters, data, strict=True):
+            parameter.data = x
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

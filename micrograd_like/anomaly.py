@@ -1,0 +1,112 @@
+"""Which operation was the first to produce a nan or an inf, from what, and where the user's program recorded it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import isfinite
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from micrograd_like import engine
+from micrograd_like.engine import Value
+
+_PACKAGE = str(Path(__file__).parent)
+_recorded_at: ContextVar[dict[int, tuple[str, int]] | None] = ContextVar("recorded_at", default=None)
+_lock = Lock()
+_watchers = 0
+
+
+class AnomalyError(FloatingPointError):
+    """A computation stopped being finite. `node` is the first non-finite node, `location` "file:line" or None."""
+
+    def __init__(self, message: str, node: Value | None = None, location: str | None = None) -> None:
+        super().__init__(message)
+        self.node = node
+        self.location = location
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Inside the block, the first operation that makes a nan or an inf, forward or backward, raises AnomalyError.
+
+    The error names the operation, its operands and the line of your program that recorded it. The mode belongs to this
+    thread or task alone, and ends with the block.
+
+    >>> from micrograd_like import Value
+    >>> with detect_anomaly():
+    ...     y = Value(0.0, label="x").log()
+    Traceback (most recent call last):
+    micrograd_like.anomaly.AnomalyError: log(x=0.0) = -inf, recorded at <doctest micrograd_like.anomaly.detect_anomaly[1]>:2
+    """
+    global _watchers
+    token = _recorded_at.set({})
+    with _lock:
+        _watchers += 1
+        engine.watch_forward, engine.watch_backward = _check_forward, _check_backward
+    try:
+        yield
+    finally:
+        with _lock:
+            _watchers -= 1
+            if not _watchers:
+                engine.watch_forward = engine.watch_backward = None
+        _recorded_at.reset(token)
+
+
+def describe(node: Value) -> str:
+    """A node as a formula with its numbers: `log(x=0.0) = -inf`."""
+    return f"{_call(node)} = {node.data}"
+
+
+def _call(node: Value) -> str:
+    operands = [
+        f"{x.label}={x.data}" if isinstance(x, Value) and x.label else str(x.data if isinstance(x, Value) else x)
+        for x in node.operands
+    ]
+    if len(operands) > 8:
+        operands[4:-4] = [f"… {len(operands) - 8} more …"]
+    return f"{node.op.name if node.op else 'leaf'}({', '.join(operands)})"
+
+
+def _check_forward(node: Value) -> None:
+    places = _recorded_at.get()
+    if places is None:  # another thread or task watches
+        return
+    # By identity and without holding the node: a later node at the same address records its own place here.
+    places[id(node)] = _user_line()
+    if not isfinite(node.data):
+        location = _location(node)
+        raise AnomalyError(f"{describe(node)}, recorded at {location}", node, location)
+
+
+def _check_backward(node: Value) -> None:
+    if _recorded_at.get() is None or node.op is None:
+        return
+    numbers = [x.data if isinstance(x, Value) else x for x in node.operands]
+    for operand, adjoint in zip(node.operands, node.op.adjoints(node.grad, node.data, numbers), strict=True):
+        if isinstance(operand, Value) and adjoint is not None and not isfinite(adjoint):
+            location = _location(node)
+            raise AnomalyError(
+                f"the gradient of {_call(node)} with respect to {operand.label or operand.data} is {adjoint} "
+                f"where the gradient of its result is {node.grad}; recorded at {location}",
+                node,
+                location,
+            )
+
+
+def _user_line() -> tuple[str, int]:
+    """The innermost line that is not this package's."""
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _location(node: Value) -> str:
+    places = _recorded_at.get() or {}
+    file, line = places.get(id(node), ("an unwatched place", 0))
+    return f"{file}:{line}" if line else file
