@@ -1,0 +1,48 @@
+# Every command sets up what it needs: a virtual environment in .venv, from Python >= 3.11 alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types coverage doctests demos bench clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/demos.ok ## train on handwritten digits, draw what the network learned, into out/digits
+	$(BIN)/python -m micrograd_like demo digits
+
+test: $(VENV)/dev.ok ## run the tests
+	$(BIN)/python -m pytest -q
+
+check: lint types coverage doctests demos ## run everything that must pass: lint, types, tests with coverage, doctests, demos
+
+lint: $(VENV)/dev.ok ## find mistakes and untidy code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.ok ## check the types
+	$(BIN)/mypy
+
+coverage: $(VENV)/dev.ok ## run the tests and demand 95 % of lines and branches
+	$(BIN)/python -m pytest -q --cov --cov-report=term
+
+doctests: $(VENV)/dev.ok ## run the examples in docstrings and in the README
+	$(BIN)/python -m pytest -q --doctest-modules micrograd_like README.md
+
+demos: $(VENV)/dev.ok ## run every demo
+	@for demo in demos/*.py; do echo "== $$demo"; $(BIN)/python $$demo > /dev/null || exit 1; done
+
+bench: $(VENV)/bench.ok ## measure speed and memory against peers
+	$(BIN)/python -m benchmarks
+
+clean: ## delete what the other commands made
+	rm -rf $(VENV) build dist out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache micrograd_like.egg-info
+
+$(VENV)/python.ok:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]} (choose another with PYTHON=...)")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/%.ok: $(VENV)/python.ok setup.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
+	@touch $@
