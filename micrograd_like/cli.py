@@ -46,7 +46,9 @@ def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Se
             print(f"{name:{width}}  {_summary(path)}")
         return 0
     name = options.name or DEFAULT_DEMO
-    matches = [known for known in available if known == name] or [known for known in available if known.startswith(name)]
+    matches = [known for known in available if known == name] or [
+        known for known in available if known.startswith(name)
+    ]
     if len(matches) != 1:
         known = ", ".join(matches or available) or "none is installed"
         parser.error(f"{'several demos begin with' if matches else 'no demo named'} {name!r}; there are: {known}")

@@ -300,6 +300,8 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
             data = other.data
         elif type(other) is float:
             data = other
+        elif type(other) is int and type(self.data) is float:
+            data = other = ieee.as_float(other)
         else:
             return self.__record__(op, (self, other))
         try:
@@ -311,7 +313,12 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
 
 
 def _reflected(op: Operation) -> Callable[[Value, Any], Value]:
+    function = op.function
+
     def method(self: Value, other: Any) -> Any:
+        if type(self.data) is float and (type(other) is float or type(other) is int):
+            other = ieee.as_float(other)
+            return record(op, (other, self), function(other, self.data))
         return self.__record__(op, (other, self))
 
     return method
@@ -345,32 +352,29 @@ def linear(inputs: Iterable[Any], rows: Iterable[tuple[Sequence[Any], Any]], op:
         TypeError: an input, weight or bias is neither a Value nor a real number.
     """
     xs = tuple(inputs)
-    rows = [(tuple(weights), bias) for weights, bias in rows]
-    for ws, _ in rows:
-        if len(ws) != len(xs) or not ws:
-            raise ValueError(f"expected {len(ws) or 'at least one'} inputs, one for each weight, got {len(xs)}")
     kinds = set(map(type, xs))
     if kinds != {float} and kinds != {Value}:
+        rows = [(tuple(weights), bias) for weights, bias in rows]
         if any(map(_records_elsewhere, xs)):
             return [op(*ws, *xs, bias) for ws, bias in rows]
         like = next((w.data for ws, _ in rows for w in ws if type(w) is Value), 0.0)
         xs = tuple(x if type(x) is Value else _constant(x, like) for x in xs)
         if Value in kinds:  # one kind in a node, so that the chain rule need not ask for each
             xs = tuple(map(_as_value, xs))
-    data = [x.data for x in xs] if type(xs[0]) is Value else xs
+    data = [x.data for x in xs] if Value in kinds else xs
     nodes = []
-    for ws, bias in rows:
-        if type(bias) is not Value:
-            nodes.append(_mixed_dot(op, ws, xs, bias))
-            continue
+    for weights, bias in rows:
+        ws = tuple(weights)
+        if len(ws) != len(xs) or not ws:
+            raise ValueError(f"expected {len(ws) or 'at least one'} inputs, one for each weight, got {len(xs)}")
         try:
             total = bias.data
             for w, x in zip(ws, data):  # noqa: B905 - the lengths are equal, and this is the hottest loop of all
                 total += w.data * x
-        except AttributeError:  # a weight that is a plain number
+        except AttributeError:  # a weight or bias that is a plain number, or records elsewhere
             nodes.append(_mixed_dot(op, ws, xs, bias))
         else:
-            nodes.append(record(op, (ws, xs, bias), total if op is _DOT else ieee.relu(total)))
+            nodes.append(record(op, (ws, xs, bias), total if total > 0 or op is _DOT else ieee.relu(total)))
     return nodes
 
 

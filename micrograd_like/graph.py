@@ -20,20 +20,21 @@ def topological(*roots: Any) -> list[Any]:
     stack: list[Any] = [root for root in reversed(roots) if root.args]
     while stack:
         node = stack.pop()
-        if type(node) is list:  # the tuples of the node below it on the stack, whose operands are all done
+        if type(node) is tuple:  # what the node below it on the stack shares; its operands are all done
             finished.update(node)
             order.append(stack.pop())
         elif node._mark is not walk:
             node._mark = walk
             waiting: list[Any] = []
-            shared: list[int] = []
+            shared: tuple[int, ...] = ()
             for arg in node.args:
                 if type(arg) is kind:
                     if arg.args and arg._mark is not walk:
                         waiting.append(arg)
                 elif type(arg) is tuple and id(arg) not in finished:
-                    shared.append(id(arg))
-                    waiting += [x for x in arg if type(x) is kind and x.args and x._mark is not walk]
+                    shared += (id(arg),)
+                    if type(arg[0]) is kind:  # a shared tuple holds nodes alone or numbers alone
+                        waiting += [x for x in arg if x.args and x._mark is not walk]
             if waiting:
                 stack += (node, shared)
                 stack += waiting

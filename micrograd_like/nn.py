@@ -23,7 +23,7 @@ class Module:
     ['layers[0].neurons[0].w[0]', 'layers[0].neurons[0].w[1]', 'layers[0].neurons[0].b']
     """
 
-    name = ""  # the expression that reaches this module from the one that holds it
+    name: str = ""  # the expression that reaches this module from the one that holds it
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)
@@ -44,7 +44,7 @@ class Module:
 
     def parameters(self) -> list[Value]:
         """Every parameter, each once, in the order of `named_parameters`."""
-        return [parameter for _, parameter in self.named_parameters()]
+        return list(dict.fromkeys(_values(list(vars(self).values()))))
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -88,6 +88,19 @@ def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _walk(f"{path}[{i}]", item)
 
 
+def _values(held: Sequence[Any]) -> list[Value]:
+    """The Values that `_walk` finds, without their names: every training step asks for them."""
+    values: list[Value] = []
+    for item in held:
+        if isinstance(item, Value):
+            values.append(item)
+        elif isinstance(item, (list, tuple)):
+            values += item if set(map(type, item)) == {Value} else _values(item)
+        elif isinstance(item, Module):
+            values += _values(list(vars(item).values()))
+    return values
+
+
 def _some(names: set[str]) -> str:
     shown = ", ".join(sorted(names)[:3])
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none"
@@ -105,6 +118,9 @@ class Neuron(Module):
         rng: a `random.Random`, or a seed for one; None for the generator of the `random` module.
     """
 
+    __slots__ = ("_row",)  # outside vars(), where parameters are looked for
+    _row: tuple[Value, ...]
+
     def __init__(
         self, nin: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
     ) -> None:
@@ -114,6 +130,14 @@ class Neuron(Module):
         self.b = Value(0.0)
         self.nonlin = nonlin
         self.activation = _check_activation(activation)
+        object.__setattr__(self, "_row", tuple(self.w))
+
+    def row(self) -> tuple[tuple[Value, ...], Value]:
+        """(weights, bias). The tuple is the same one while `w` holds the same Values: all recorded nodes share it."""
+        weights = tuple(self.w)
+        if weights != self._row:
+            object.__setattr__(self, "_row", weights)
+        return self._row, self.b
 
     def __call__(self, x: Sequence[Any]) -> Any:
         return _outputs([self], x)[0]
@@ -174,7 +198,7 @@ def _outputs(neurons: Sequence[Neuron], x: Sequence[Any]) -> list[Any]:
     """What each neuron computes from the same inputs. All of a layer's neurons have the same activation."""
     nonlin, activation = neurons[0].nonlin, neurons[0].activation
     fused = nonlin and activation == "relu"
-    outs = linear(x, [(neuron.w, neuron.b) for neuron in neurons], ops.relu_dot if fused else ops.dot)
+    outs = linear(x, [neuron.row() for neuron in neurons], ops.relu_dot if fused else ops.dot)
     if nonlin and not fused:
         outs = [getattr(out, activation)() if isinstance(activation, str) else activation(out) for out in outs]
     for neuron, out in zip(neurons, outs, strict=True):
