@@ -162,7 +162,7 @@ def fit(
                     break
             history.epochs.append(_measure(history, epoch, seen, hits, size, model, loss, rest, correct))
             if bar is not None:
-                bar.write(str(history.epochs[-1]))
+                bar.write(str(history.epochs[-1]), file=sys.stderr)
             if step.stop:
                 break
     return history

@@ -1,0 +1,105 @@
+"""Anomaly mode: the first operation that stops being finite, by name, operands and line; and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+import micrograd_like as mg
+from micrograd_like import engine
+from micrograd_like.anomaly import detect_anomaly
+
+
+def test_the_first_operation_is_named_not_the_last():
+    x = mg.Value(0.0, label="x")
+    with (
+        pytest.raises(mg.AnomalyError, match=r"^log\(x=0.0\) = -inf, recorded at .*test_anomaly.py:\d+$") as error,
+        detect_anomaly(),
+    ):
+        y = x.log()
+        _ = y * 0
+    assert error.value.node.op.name == "log"
+
+
+def test_a_gradient_that_is_not_finite_is_found_in_the_backward_pass():
+    x = mg.Value(0.0, label="x")
+    with (
+        detect_anomaly(),
+        pytest.raises(mg.AnomalyError, match=r"gradient of sqrt\(x=0.0\) with respect to x is inf.*:\d+$"),
+    ):
+        x.sqrt().backward()
+
+
+def test_a_graph_recorded_before_the_block_is_named_without_a_line():
+    y = mg.Value(0.0).sqrt() * 2
+    with detect_anomaly(), pytest.raises(mg.AnomalyError, match="an unwatched place"):
+        y.backward()
+
+
+def test_many_operands_are_shortened():
+    with pytest.raises(mg.AnomalyError, match=r"… 92 more …"), detect_anomaly():
+        mg.sum([mg.Value(1e308)] * 100)
+
+
+def test_finite_computations_pass():
+    with detect_anomaly():
+        x = mg.Value(2.0)
+        y = mg.max(x * 3, x.exp())
+        y.backward()
+    assert x.grad == y.data
+
+
+def test_where_leaves_its_condition_without_a_gradient():
+    x = mg.Value(2.0)
+    with detect_anomaly():
+        mg.where(x, x * 3, 0).backward()
+    assert x.grad == 3
+
+
+def test_the_mode_ends_with_the_block_also_after_an_error():
+    with pytest.raises(ZeroDivisionError), detect_anomaly():
+        raise ZeroDivisionError
+    assert engine.watch_forward is None
+    assert engine.watch_backward is None
+    assert mg.Value(0.0).log().data == float("-inf")
+
+
+def test_blocks_nest():
+    with detect_anomaly():
+        with detect_anomaly():
+            pass
+        with pytest.raises(mg.AnomalyError):
+            mg.Value(0.0).log()
+
+
+def test_another_thread_is_not_watched():
+    results = []
+    with detect_anomaly():
+        thread = threading.Thread(target=lambda: results.append(mg.Value(0.0).log().sqrt()))
+        thread.start()
+        thread.join()
+    assert len(results) == 1
+
+
+def test_another_task_is_not_watched():
+    async def watched(entered: asyncio.Event, done: asyncio.Event) -> None:
+        with detect_anomaly():
+            entered.set()
+            await done.wait()
+            with pytest.raises(mg.AnomalyError):
+                mg.Value(0.0).log()
+
+    async def unwatched(entered: asyncio.Event, done: asyncio.Event) -> float:
+        await entered.wait()
+        y = mg.Value(0.0).log()
+        (y * 1).backward()
+        done.set()
+        return y.data
+
+    async def both() -> float:
+        entered, done = asyncio.Event(), asyncio.Event()
+        return (await asyncio.gather(watched(entered, done), unwatched(entered, done)))[1]
+
+    assert asyncio.run(both()) == float("-inf")

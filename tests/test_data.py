@@ -1,0 +1,67 @@
+"""The data sets: real, split as asked, the same for the same seed."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import pytest
+import sklearn.datasets
+
+from micrograd_like.data import load_digits, make_moons
+
+
+def test_the_digits_are_all_there_scaled_to_one():
+    train, held_out = load_digits()
+    original = sklearn.datasets.load_digits()
+    ours = sorted((tuple(pixels), digit) for pixels, digit in train + held_out)
+    theirs = sorted((tuple(p / 16 for p in row), int(d)) for row, d in zip(original.data, original.target, strict=True))
+    assert ours == theirs
+    assert len(ours) == 1797
+    assert len(held_out) == pytest.approx(0.2 * 1797, abs=1)
+
+
+def test_only_the_chosen_classes_with_the_same_share_in_both_parts():
+    train, held_out = load_digits((3, 1), held_out=0.25)
+    counts = Counter(digit for _, digit in train), Counter(digit for _, digit in held_out)
+    assert set(counts[0]) == set(counts[1]) == {1, 3}
+    for digit in (1, 3):
+        assert counts[1][digit] / (counts[0][digit] + counts[1][digit]) == pytest.approx(0.25, abs=0.01)
+
+
+def test_a_seed_decides_the_split():
+    assert load_digits(seed=1) == load_digits(seed=1)
+    assert load_digits(seed=1) != load_digits(seed=2)
+
+
+@pytest.mark.parametrize("classes", [(), (3, 11), (-1,)])
+def test_classes_must_be_digits(classes):
+    with pytest.raises(ValueError, match="digits from 0 to 9"):
+        load_digits(classes)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
+def test_the_held_out_share_is_a_share(share):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        load_digits(held_out=share)
+
+
+def test_moons_are_two_balanced_classes():
+    samples = make_moons(100, noise=0.0)
+    assert Counter(target for _, target in samples) == {-1: 50, 1: 50}
+    for (x, y), target in samples:
+        center, half = ((0.0, 0.0), y >= -1e-9) if target == -1 else ((1.0, 0.5), y <= 0.5 + 1e-9)
+        assert (x - center[0]) ** 2 + (y - center[1]) ** 2 == pytest.approx(1)
+        assert half
+
+
+@pytest.mark.parametrize(("n", "noise"), [(1, 0.1), (10, -0.1), (10, float("nan"))])
+def test_moons_refuse_bad_numbers(n, noise):
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        make_moons(n, noise)
+
+
+def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ImportError, match=r"pip install 'micrograd_like\[data\]'"):
+        load_digits()
