@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import numbers
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from fractions import Fraction
+from copy import copy
 from typing import Any, overload
 
 from micrograd_like import ieee, ops
 from micrograd_like.graph import dependents, operand_nodes, topological
-from micrograd_like.ieee import Number
+from micrograd_like.ieee import Number, number
 from micrograd_like.ops import Operation
 
 # Called with every node that is recorded and every gradient that is computed, while `detect_anomaly` is on.
 watch_forward: Callable[[Value], None] | None = None
 watch_backward: Callable[[Value], None] | None = None
-
-
-def number(x: Any) -> Number:
-    """A real number as its carrier: a Fraction or an mpf stays what it is, every other real becomes a float.
-
-    Raises:
-        TypeError: x is not a real number (text, None, complex, an array, a sequence, …).
-    """
-    if type(x) is float or isinstance(x, Fraction) or hasattr(x, "_mpf_"):
-        return x
-    if isinstance(x, numbers.Real) or (type(x).__module__ == "numpy" and type(x).__name__ in ("bool", "bool_")):
-        return ieee.as_float(x)
-    raise TypeError(
-        f"expected a real number (int, float, Fraction, mpf or NumPy scalar), got {type(x).__name__}: {x!r:.60}"
-    )
 
 
 class Value:
@@ -80,11 +64,14 @@ class Value:
         """Add d(self)/d(leaf) to every leaf's `.grad`; inner nodes hold this pass's d(self)/d(node). Linear cost."""
         order = topological(self)
         for node in order:
-            node.grad = 0.0 if type(node.data) is float else 0
+            node.grad = 0
         self.grad += one(self.data)
         order.reverse()
         for node in order:
             op, args, g = node.op, node.args, node.grad
+            if type(g) is int:  # nothing flowed here: 0 times an infinite derivative further down would be nan
+                node.grad = ieee.zero(node.data)
+                continue
             if watch_backward is not None:
                 watch_backward(node)
             if op is _DOT or op is _RELU_DOT:
@@ -95,12 +82,14 @@ class Value:
             if op.pullback_on_numbers is not None:
                 adjoints = op.pullback_on_numbers(g, node.data, *data)
                 for operand, adjoint in zip(args, adjoints, strict=True):
-                    if type(operand) is Value:
+                    if type(operand) is Value and type(adjoint) is not int:
                         operand.grad += adjoint
             else:
                 for operand, partial in zip(args, op.partials_on_numbers, strict=True):
-                    if type(operand) is Value and (adjoint := partial(g, node.data, *data)) is not None:
-                        operand.grad += adjoint
+                    if type(operand) is Value:
+                        adjoint = partial(g, node.data, *data)
+                        if adjoint is not None and type(adjoint) is not int:
+                            operand.grad += adjoint
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -117,8 +106,8 @@ class Value:
                 x = _constant(x, like)
             args.append(x)
         if op is ops.dot or op is ops.relu_dot:
-            n = len(args) // 2
-            return linear(args[n : 2 * n], [(args[:n], args[-1])], op)[0]
+            weights, inputs, bias = ieee.dot_operands(args)
+            return linear(inputs, [(weights, bias)], op)[0]
         return record(op, tuple(args), op.function(*[x.data if type(x) is Value else x for x in args]))
 
     # The operators and methods below are rows of the table; `_define_operators` fills them in.
@@ -196,18 +185,10 @@ class Value:
         return _restore(self.op, self.args, self.data, self.grad, self.label)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Value:
-        def copy(x: Any) -> Any:
-            if type(x) is tuple:
-                if id(x) not in memo:
-                    memo[id(x)] = tuple(map(copy, x))
-                return memo[id(x)]
-            if type(x) is Value and id(x) not in memo:  # a leaf: inner nodes come in order, after their operands
-                memo[id(x)] = x.__copy__()
-            return memo.get(id(x), x)
-
         for node in (*topological(self), self):
             if id(node) not in memo:
-                memo[id(node)] = _restore(node.op, tuple(map(copy, node.args)), node.data, node.grad, node.label)
+                args = tuple([_twin(arg, memo) for arg in node.args])
+                memo[id(node)] = _restore(node.op, args, node.data, node.grad, node.label)
         duplicate: Value = memo[id(self)]
         return duplicate
 
@@ -227,6 +208,15 @@ class Value:
             for node in order
         ]
         return _restore_graph, (rows,)
+
+
+def _twin(x: Any, memo: dict[int, Any]) -> Any:
+    """The duplicate of an operand, or of a shared tuple of them. Inner nodes have theirs before they are asked for."""
+    if type(x) is tuple and id(x) not in memo:
+        memo[id(x)] = tuple([_twin(each, memo) for each in x])
+    elif type(x) is Value and id(x) not in memo:
+        memo[id(x)] = copy(x)
+    return memo.get(id(x), x)
 
 
 class _Place(int):
@@ -260,8 +250,8 @@ def _data(x: Any) -> Number:
 
 
 def _constant(x: Any, like: Number) -> Number:
-    """A plain number beside a Value; an int stays exact beside an exact carrier."""
-    return int(x) if isinstance(x, int) and type(like) is not float else number(x)
+    """A plain number beside a Value; an int becomes an exact carrier's own beside one."""
+    return type(like)(int(x)) if isinstance(x, int) and type(like) is not float else number(x)
 
 
 _new = Value.__new__
@@ -381,15 +371,16 @@ def linear(inputs: Iterable[Any], rows: Iterable[tuple[Sequence[Any], Any]], op:
 def _mixed_dot(op: Operation, ws: Sequence[Any], xs: tuple[Any, ...], bias: Any) -> Any:
     if any(map(_records_elsewhere, (*ws, bias))):
         return op(*ws, *xs, bias)
-    return linear(xs, [(tuple(map(_as_value, ws)), _as_value(bias))], op)[0]
+    like = next((x.data for x in (*ws, *xs) if type(x) is Value), 0.0)
+    return linear(xs, [([_as_value(w, like) for w in ws], _as_value(bias, like))], op)[0]
 
 
 def _records_elsewhere(x: Any) -> bool:
     return type(x) is not Value and hasattr(x, "__record__")
 
 
-def _as_value(x: Any) -> Value:
-    return x if type(x) is Value else Value(x)
+def _as_value(x: Any, like: Number = 0.0) -> Value:
+    return x if type(x) is Value else Value(_constant(x, like))
 
 
 def _accumulate_dot(g: Number, ws: tuple[Value, ...], xs: tuple[Any, ...], bias: Value) -> None:
@@ -402,6 +393,14 @@ def _accumulate_dot(g: Number, ws: tuple[Value, ...], xs: tuple[Any, ...], bias:
     else:
         for w, x in zip(ws, xs):  # noqa: B905
             w.grad += g * x
+
+
+def _flows(adjoint: Any) -> bool:
+    """Whether a rule let a gradient through: not when it is None, or a `where` that selected a 0."""
+    while type(adjoint) is Value and adjoint.op is ops.where:
+        condition, x, y = adjoint.args
+        adjoint = x if condition > 0 else y
+    return adjoint is not None and (type(adjoint) is Value or adjoint != 0)
 
 
 @overload
@@ -434,7 +433,7 @@ def gradient(output: Value, inputs: Value | Iterable[Value]) -> Value | list[Val
             continue
         operands = node.operands
         for operand, adjoint in zip(operands, node.op.adjoints(adjoints[node], node, operands), strict=True):
-            if operand in wanted and adjoint is not None:
+            if operand in wanted and _flows(adjoint):
                 adjoints[operand] = adjoints[operand] + adjoint if operand in adjoints else adjoint
     results = [_as_value(adjoints[x]) if x in adjoints else Value(ieee.zero(x.data)) for x in sources]
     return results[0] if isinstance(inputs, Value) else results

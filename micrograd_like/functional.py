@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 from micrograd_like import ops
@@ -58,7 +59,7 @@ def mean(*xs: Any) -> Any:
     return ops.div(ops.sum(*values), len(values))
 
 
-def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0.0) -> Any:
+def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0) -> Any:
     """bias + w0*x0 + w1*x1 + …, as one node.
 
     >>> from micrograd_like import Value
@@ -134,14 +135,14 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
     """
     pairs = _pairs("logits", logits, "targets", targets)
     for _, target in pairs:
-        if isinstance(target, (int, float)) and not 0 <= target <= 1:
+        if isinstance(target, Real) and not 0 <= float(target) <= 1:
             raise ValueError(f"binary_cross_entropy_with_logits: expected targets from 0 to 1, got {target!r}")
     return mean([_binary_cross_entropy(logit, target) for logit, target in pairs])
 
 
 def _binary_cross_entropy(logit: Any, target: Any) -> Any:
     # At a certain target one softplus is exact where the difference of two large numbers would not be.
-    if isinstance(target, (int, float)) and target in (0, 1):
+    if isinstance(target, Real) and target in (0, 1):
         return ops.softplus(-logit if target else logit)
     return ops.softplus(logit) - target * logit
 
@@ -175,5 +176,5 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
 
 
 def _check_target(loss: str, target: Any, allowed: tuple[int, ...]) -> None:
-    if isinstance(target, (int, float)) and target not in allowed:
+    if isinstance(target, Real) and target not in allowed:
         raise ValueError(f"{loss}: expected a target of {' or '.join(map(str, allowed))}, got {target!r}")

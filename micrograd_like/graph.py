@@ -55,7 +55,7 @@ def nodes(*roots: Any) -> list[Any]:
 
 
 def leaves(*roots: Any) -> list[Any]:
-    """The leaves the roots depend on, in the order in which the computation first uses them."""
+    """The leaves the roots depend on, in the order in which the walk first meets them."""
     return [node for node in nodes(*roots) if not node.args]
 
 
@@ -69,7 +69,7 @@ def dependents(order: Iterable[Any], *sources: Any) -> list[Any]:
     reached = set(sources)
     found = []
     for node in order:
-        if node not in reached and not reached.isdisjoint(operand_nodes(node)):
+        if not reached.isdisjoint(operand_nodes(node)):
             reached.add(node)
             found.append(node)
     return found

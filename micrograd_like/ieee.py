@@ -8,14 +8,31 @@ A `Fraction` stays a fraction where the result is rational and becomes a float w
 from __future__ import annotations
 
 import math
+import numbers
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 # A number of any carrier: float, fractions.Fraction or mpmath.mpf. All share Python's operators, but no common type.
 Number = Any
 
 INF, NAN = math.inf, math.nan
+
+
+def number(x: Any) -> Number:
+    """A real number as its carrier: a Fraction or an mpf stays what it is, every other real becomes a float.
+
+    Raises:
+        TypeError: x is not a real number (text, None, complex, an array, a sequence, …).
+    """
+    if type(x) is float or isinstance(x, Fraction) or hasattr(x, "_mpf_"):
+        return x
+    if isinstance(x, numbers.Real) or (type(x).__module__ == "numpy" and type(x).__name__ in ("bool", "bool_")):
+        return as_float(x)
+    raise TypeError(
+        f"expected a real number (int, float, Fraction, mpf or NumPy scalar), got {type(x).__name__}: {x!r:.60}"
+    )
 
 
 def as_float(x: Number) -> float:
@@ -197,8 +214,15 @@ def sum(*xs: Number) -> Number:
 
 def dot(*args: Number) -> Number:
     """bias + w0*x0 + w1*x1 + …, from left to right; args are the weights, the inputs, the bias."""
-    n = len(args) // 2
-    return weighted_sum(args[:n], args[n : 2 * n], args[-1])
+    return weighted_sum(*dot_operands(args))
+
+
+def dot_operands(args: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Any]:
+    """The operands of a dot product apart: weights, inputs, bias. Raises ValueError when their number is even."""
+    n, odd = divmod(len(args), 2)
+    if not odd or not n:
+        raise ValueError(f"expected weights, as many inputs, and a bias as operands, got {len(args)}")
+    return args[:n], args[n : 2 * n], args[-1]
 
 
 def relu_dot(*args: Number) -> Number:

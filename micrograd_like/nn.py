@@ -8,7 +8,8 @@ from math import isfinite
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.engine import Value, linear, number
+from micrograd_like.engine import Value, linear
+from micrograd_like.ieee import number
 
 Activation = str | Callable[[Any], Any]
 Generator = random.Random | int | None

@@ -7,7 +7,8 @@ A derivative rule is given `g`, the derivative of the final result with respect 
 result itself and the operands; it returns the derivative with respect to an operand: g · ∂out/∂operand. It is written
 in the algebra it differentiates, with rows of this table and the operators + - *, never with a division that can raise
 or an `if` on a value. So one rule runs on floats, on fractions, on 50-digit numbers, on `Value`s (and then the gradient
-can be differentiated again) and on a compiler's symbols. A rule that returns None says: no gradient flows here.
+can be differentiated again) and on a compiler's symbols. A rule that returns None, or `where` with the literal
+0 selected, says: no gradient flows here. Then none is passed on, for 0 times an infinite derivative would be nan.
 
 Conventions at kinks: relu'(0) = 0, abs'(0) = 0, and operands that tie in max or min share the gradient equally.
 """
@@ -64,8 +65,10 @@ class Operation:
 
     def __call__(self, *operands: Any) -> Any:
         for operand in operands:
-            if type(operand) is not float and (record := getattr(operand, "__record__", None)):
-                return record(self, operands)
+            if type(operand) is not float:
+                if record := getattr(operand, "__record__", None):
+                    return record(self, operands)
+                ieee.number(operand)
         return self.function(*operands)
 
     def adjoints(self, g: Any, out: Any, operands: Sequence[Any]) -> list[Any]:
@@ -127,6 +130,11 @@ def _relu_dot_pullback(g: Any, out: Any, *operands: Any) -> list[Any]:
     return [where(out, g * partner, 0) for partner in partners] + [where(out, g, 0)]
 
 
+def _logsumexp_pullback(g: Any, out: Any, *xs: Any) -> list[Any]:
+    finite = max(out, -1.7976931348623157e308)  # when all operands are -inf, each has the gradient 0
+    return [g * exp(x - finite) for x in xs]
+
+
 def _dot_expansion(*operands: Any) -> Any:
     n = len(operands) // 2
     total = operands[-1]
@@ -155,8 +163,8 @@ mul: Operation = row("mul", "*", ieee.mul, lambda g, out, x, y: g * y,       lam
 div: Operation = row("div", "/", ieee.div, lambda g, out, x, y: div(g, y),   lambda g, out, x, y: -g * div(out, y),       doc="x / y", domain=("real", "nonzero"))
 neg: Operation = row("neg", "-", operator.neg, lambda g, out, x: -g,                                                      doc="-x")
 pow: Operation = row("pow", "**", ieee.pow,
-          lambda g, out, x, y: where(abs(y), g * y * pow(x, y - 1), y),  # x ** 0 is flat, also at x = 0
-          lambda g, out, x, y: where(abs(x), g * out * log(x), where(-y, g * out * log(x), x)),  # and 0 ** y, for y >= 0
+          lambda g, out, x, y: where(abs(y), g * y * pow(x, y - 1), where(abs(x), g * div(y * out, x), 0 * y)),  # x ** 0 is flat, also at x = 0
+          lambda g, out, x, y: where(abs(x), g * out * log(x), where(-y, g * out * log(x), 0 * x)),  # and 0 ** y, for y >= 0
           domain=("positive", "real"), doc="x to the power y")
 
 # Functions of one number. Each rule is the form that stays accurate where the textbook's cancels or overflows.
@@ -181,5 +189,5 @@ min: Operation = row("min", "min", ieee.min, pullback=_extremum_pullback(lambda 
 sum: Operation = row("sum", "Σ",   ieee.sum, pullback=lambda g, out, *xs: [g] * len(xs), expansion=_sum_expansion, doc="x0 + x1 + …, from left to right")
 dot: Operation = row("dot", "w·x+b", ieee.dot, pullback=_dot_pullback, expansion=_dot_expansion, doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, inputs, bias")
 relu_dot: Operation = row("relu_dot", "ReLU(w·x+b)", ieee.relu_dot, pullback=_relu_dot_pullback, expansion=lambda *operands: relu(_dot_expansion(*operands)), switches=lambda *operands: [ieee.dot(*operands)], doc="max(dot, 0): a whole neuron in one node")
-logsumexp: Operation = row("logsumexp", "logsumexp", ieee.logsumexp, pullback=lambda g, out, *xs: [g * exp(x - out) for x in xs], expansion=_logsumexp_expansion, doc="log(e^x0 + e^x1 + …)")
+logsumexp: Operation = row("logsumexp", "logsumexp", ieee.logsumexp, pullback=_logsumexp_pullback, expansion=_logsumexp_expansion, doc="log(e^x0 + e^x1 + …)")
 # fmt: on

@@ -1,0 +1,307 @@
+"""The table of operations: every row has an oracle here, and a row without one fails."""
+
+import copy
+import itertools
+import math
+import pickle
+import random
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+import pytest
+
+from micrograd_like import Value, gradient, ops
+from micrograd_like.graph import nodes
+
+ROWS = list(ops.TABLE.values())
+
+# The same functions, written with mpmath alone. Digits are 50 wherever they are called.
+ORACLES: dict[str, Callable[..., Any]] = {
+    "add": lambda x, y: x + y,
+    "sub": lambda x, y: x - y,
+    "mul": lambda x, y: x * y,
+    "div": lambda x, y: x / y,
+    "neg": lambda x: -x,
+    "pow": mpmath.power,
+    "exp": mpmath.exp,
+    "log": mpmath.log,
+    "sqrt": mpmath.sqrt,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
+    "tanh": mpmath.tanh,
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "softplus": lambda x: mpmath.log(1 + mpmath.exp(x)),
+    "relu": lambda x: max(x, mpmath.mpf(0)),
+    "abs": lambda x: mpmath.sqrt(x * x),
+    "where": lambda c, x, y: x if c > 0 else y,
+    "max": lambda *xs: sorted(xs)[-1],
+    "min": lambda *xs: sorted(xs)[0],
+    "sum": lambda *xs: mpmath.fsum(xs),
+    "dot": lambda *args: mpmath.fdot(args[: len(args) // 2], args[len(args) // 2 : -1]) + args[-1],
+    "relu_dot": lambda *args: max(ORACLES["dot"](*args), mpmath.mpf(0)),
+    "logsumexp": lambda *xs: mpmath.log(mpmath.fsum(map(mpmath.exp, xs))),
+}
+
+# Every derivative of the rows that are exact on fractions, as a textbook has it.
+EXACT: dict[str, Callable[..., Any]] = {
+    "add": lambda x, y: [1, 1],
+    "sub": lambda x, y: [1, -1],
+    "mul": lambda x, y: [y, x],
+    "div": lambda x, y: [1 / y, -x / y**2],
+    "neg": lambda x: [-1],
+    "relu": lambda x: [1 if x > 0 else 0],
+    "abs": lambda x: [(x > 0) - (x < 0)],
+    "where": lambda c, x, y: [0, 1, 0] if c > 0 else [0, 0, 1],
+    "max": lambda *xs: [Fraction(x == max(xs), xs.count(max(xs))) for x in xs],
+    "min": lambda *xs: [Fraction(x == min(xs), xs.count(min(xs))) for x in xs],
+    "sum": lambda *xs: [1] * len(xs),
+    "dot": lambda a, b, c, x, y, z, bias: [x, y, z, a, b, c, 1],
+    "relu_dot": lambda a, b, c, x, y, z, bias: [x, y, z, a, b, c, 1] if a * x + b * y + c * z + bias > 0 else [0] * 7,
+}
+
+
+def arity(op: ops.Operation) -> int:
+    return op.arity or (7 if "dot" in op.name else 4)
+
+
+def sample(op: ops.Operation, rng: random.Random) -> list[float]:
+    """Operands inside the row's domain, a twentieth or more away from any kink."""
+    while True:
+        domains = op.domain * arity(op) if len(op.domain) == 1 else op.domain
+        xs = [rng.uniform(0.1, 3) if domain == "positive" else rng.uniform(-3, 3) for domain in domains[: arity(op)]]
+        kinks = [x for x, domain in zip(xs, domains, strict=False) if domain == "nonzero"]
+        if all(abs(x) > 0.05 for x in (*kinks, *(op.switches(*xs) if op.switches else ()))):
+            return xs
+
+
+def derivative(f: Callable[..., Any], xs: list[Any], order: tuple[int, ...]) -> Any:
+    """A partial derivative at 50 digits, by mpmath's own differences."""
+    return mpmath.diff(f, tuple(xs), order) if sum(order) else f(*xs)
+
+
+def close(got: Any, expected: Any, ulps: float) -> bool:
+    return bool(abs(got - expected) <= ulps * 2.0**-52 * max(abs(expected), 1e-2))
+
+
+def test_every_row_has_an_oracle() -> None:
+    assert set(ORACLES) == set(ops.TABLE)
+
+
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+def test_value_and_first_derivatives_are_those_of_the_oracle(op: ops.Operation) -> None:
+    rng = random.Random(op.name)
+    with mpmath.workdps(50):
+        for _ in range(10):
+            xs = sample(op, rng)
+            exact = [mpmath.mpf(x) for x in xs]
+            out = op.function(*xs)
+            assert close(out, ORACLES[op.name](*exact), 20)
+            adjoints = op.adjoints(1.0, out, xs)
+            assert len(adjoints) == len(xs)
+            for i, adjoint in enumerate(adjoints):
+                expected = derivative(ORACLES[op.name], exact, tuple(int(j == i) for j in range(len(xs))))
+                assert close(adjoint or 0.0, expected, 20), (xs, i)
+
+
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+def test_second_derivatives_are_those_of_the_oracle(op: ops.Operation) -> None:
+    rng = random.Random(op.name)
+    with mpmath.workdps(50):
+        xs = sample(op, rng)
+        values, exact = [Value(x) for x in xs], [mpmath.mpf(x) for x in xs]
+        first = gradient(op(*values), values)
+        for i, j in itertools.combinations_with_replacement(range(len(xs)), 2):
+            order = [0] * len(xs)
+            order[i] += 1
+            order[j] += 1
+            expected = derivative(ORACLES[op.name], exact, tuple(order))
+            assert close(gradient(first[i], values[j]).data, expected, 100), (xs, i, j)
+            assert close(gradient(first[j], values[i]).data, expected, 100), (xs, j, i)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_rules_on_fractions_are_equal_to_the_textbooks(name: str) -> None:
+    op, rng = ops.by_name(name), random.Random(name)
+    for _ in range(20):
+        xs = [Fraction(x).limit_denominator(100) for x in sample(op, rng)]
+        values = [Value(x) for x in xs]
+        out = op(*values)
+        assert type(out.data) is Fraction
+        out.backward()
+        assert [v.grad for v in values] == EXACT[name](*xs)
+        assert [v.data for v in gradient(out, values)] == EXACT[name](*xs)
+        assert all(type(v.data) is Fraction for v in gradient(out, values))
+
+
+@pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
+def test_rules_keep_fifty_digits(op: ops.Operation) -> None:
+    with mpmath.workdps(50):
+        xs = [mpmath.mpf(x) for x in sample(op, random.Random(op.name))]
+        values = [Value(x) for x in xs]
+        out = op(*values)
+        assert abs(out.data - ORACLES[op.name](*xs)) < mpmath.mpf(10) ** -45
+        out.backward()
+        for i, v in enumerate(values):
+            expected = derivative(ORACLES[op.name], xs, tuple(int(j == i) for j in range(len(xs))))
+            assert abs(v.grad - expected) < mpmath.mpf(10) ** -40
+
+
+def test_conventions_at_kinks() -> None:
+    zero, one = Fraction(0), Fraction(1)
+    for name, operands, expected in [
+        ("relu", [zero], [0]),
+        ("abs", [zero], [0]),
+        ("max", [one, one], [Fraction(1, 2)] * 2),
+        ("min", [one, one], [Fraction(1, 2)] * 2),
+        ("max", [one, one, zero, one], [Fraction(1, 3), Fraction(1, 3), 0, Fraction(1, 3)]),
+        ("relu_dot", [one, -one, one], [0, 0, 0]),
+        ("where", [zero, one, one], [0, 0, 1]),
+    ]:
+        values = [Value(x) for x in operands]
+        out = ops.by_name(name)(*values)
+        out.backward()
+        assert [v.grad for v in values] == expected, name
+        assert [v.data for v in gradient(out, values)] == expected, name
+
+
+@pytest.mark.parametrize("op", [op for op in ROWS if op.switches], ids=lambda op: op.name)
+def test_switches_are_zero_at_the_kink_and_their_signs_name_the_piece(op: ops.Operation) -> None:
+    kinks = {
+        "relu": [0.0],
+        "abs": [0.0],
+        "where": [0.0, 1.0, 2.0],
+        "relu_dot": [1.0, 2.0, -2.0],
+        "min": [1.0, 1.0, 2.0],
+    }
+    assert op.switches is not None
+    assert 0 in op.switches(*kinks.get(op.name, [1.0, 1.0, 0.5]))
+    rng, pieces = random.Random(op.name), {}
+    for _ in range(100):  # the same signs, the same derivatives at the same point of another piece differ
+        xs = sample(op, rng)
+        signs = tuple(s > 0 for s in op.switches(*xs))
+        pattern = tuple(a is None or a == 0 for a in op.adjoints(1.0, op.function(*xs), xs))
+        signed = tuple((a or 0) > 0 for a in op.adjoints(1.0, op.function(*xs), xs)) if op.name == "abs" else ()
+        assert pieces.setdefault(signs, (pattern, signed)) == (pattern, signed)
+    assert len(pieces) > 1
+
+
+@pytest.mark.parametrize("op", [op for op in ROWS if op.expansion], ids=lambda op: op.name)
+def test_an_expansion_is_the_same_number_in_simpler_rows(op: ops.Operation) -> None:
+    assert op.expansion is not None
+    rng = random.Random(op.name)
+    for _ in range(20):
+        xs = sample(op, rng)
+        fused, unfolded = [Value(x) for x in xs], [Value(x) for x in xs]
+        out, expansion = op(*fused), op.expansion(*unfolded)
+        assert expansion.data == out.data
+        assert op not in {node.op for node in nodes(expansion)}
+        assert all(node.op.arity is not None or node.op is ops.max for node in nodes(expansion) if node.op)
+        out.backward()
+        expansion.backward()
+        for a, b in zip(fused, unfolded, strict=True):
+            assert math.isclose(a.grad, b.grad, rel_tol=1e-14, abs_tol=1e-16)
+
+
+def test_stable_forms_where_the_textbooks_cancel_or_overflow() -> None:
+    """1 - t*t is 100 % off at 20, s*(1-s) at 37, -x/(y*y) overflows at 1e200."""
+    with mpmath.workdps(50):
+        for x in (10.0, 20.0, -20.0, 100.0):
+            out = (v := Value(x)).tanh()
+            assert math.isclose(gradient(out, v).data, mpmath.sech(x) ** 2, rel_tol=1e-14)
+        for x in (37.0, -37.0, 700.0):
+            out = (v := Value(x)).sigmoid()
+            assert math.isclose(gradient(out, v).data, mpmath.exp(-x) / (1 + mpmath.exp(-x)) ** 2, rel_tol=1e-14)
+    x, y = Value(1e200), Value(1e200)
+    assert gradient(x / y, y).data == -1e-200
+    assert gradient(Value(0.0).sqrt(), []) == []
+    assert gradient((v := Value(0.0)).sqrt(), v).data == math.inf
+
+
+@pytest.mark.parametrize("order", range(7))
+def test_powers_have_derivatives_of_any_order_at_zero(order: int) -> None:
+    for n in range(5):
+        y = (x := Value(Fraction(0))) ** n
+        for _ in range(order):
+            y = gradient(y, x)
+        assert y.data == (math.factorial(n) if order == n else 0)
+
+
+def test_mixed_derivatives_of_a_power_where_its_exponent_or_base_is_zero() -> None:
+    """d/dy of d(x**y)/dx = x**(y-1) (1 + y log x), which is 1/x at y = 0, and its own y-derivative 2 log(x)/x."""
+    x, y = Value(2.0), Value(0.0)
+    mixed = gradient(gradient(x**y, x), y)
+    assert mixed.data == 0.5
+    assert gradient(gradient(x**y, y), x).data == 0.5
+    assert gradient(mixed, y).data == pytest.approx(math.log(2.0), rel=1e-15)
+    x, y = Value(0.0), Value(2.0)
+    assert gradient(gradient(x**y, y), x).data == 0.0
+    assert gradient(gradient(x**y, x), x).data == 2.0
+
+
+def test_an_operation_that_is_off_passes_nothing_on() -> None:
+    """Not 0 times an infinite or undefined derivative, which would be nan."""
+    for build in (
+        lambda x: ops.where(x, x.log(), 0.0),
+        lambda x: (x.sqrt() - 1.0).relu(),
+        lambda x: ops.max(x.sqrt() - 1.0, 0.0),
+        lambda x: ops.min(1.0 - x.sqrt(), 0.0),
+        lambda x: ops.relu_dot(x.sqrt(), 1.0, -1.0),
+        lambda x: x.sqrt().relu() + x,
+    ):
+        x = Value(0.0)
+        out = build(x)
+        out.backward()
+        expected = 1.0 if out.op is ops.add else 0
+        assert x.grad == expected
+        assert gradient(out, x).data == expected
+
+
+def test_calling_a_row_evaluates_numbers_and_records_values() -> None:
+    assert ops.mul(2.0, 3.0) == 6.0
+    node = ops.mul(2.0, Value(3.0))
+    assert (node.data, node.op, node.operands[0]) == (6.0, ops.mul, 2.0)
+    assert ops.add(Fraction(1, 3), 1) == Fraction(4, 3)
+
+
+@pytest.mark.parametrize("operand", ["3", None, 1j, [1.0]])
+def test_calling_a_row_refuses_what_is_no_number(operand: object) -> None:
+    for op in (ops.exp, ops.neg, ops.relu):
+        with pytest.raises(TypeError, match="expected a real number"):
+            op(operand)
+
+
+def test_rows_are_found_by_name_and_names_are_unique() -> None:
+    assert all(ops.by_name(name) is op and op.name == name for name, op in ops.TABLE.items())
+    with pytest.raises(ValueError, match="unknown operation 'cosh'; the table has add, sub"):
+        ops.by_name("cosh")
+    with pytest.raises(ValueError, match="already has an operation 'exp'"):
+        ops.row("exp", "e", math.exp)
+
+
+def test_rows_travel_as_their_names() -> None:
+    for op in ROWS:
+        assert pickle.loads(pickle.dumps(op)) is op
+        assert copy.deepcopy(op) is op
+        assert repr(op) == f"ops.{op.name}"
+
+
+def test_every_row_says_what_it_is() -> None:
+    for op in ROWS:
+        assert op.doc, op.name
+        assert op.symbol, op.name
+        assert len(op.domain) in (1, op.arity), op.name
+        assert set(op.domain) <= {"real", "positive", "nonzero"}, op.name
+        assert bool(op.partials) != bool(op.pullback), op.name
+
+
+def test_a_new_row_is_differentiated_and_drawn_without_another_line_of_code() -> None:
+    cube = ops.row("cube", "³", lambda x: x * x * x, lambda g, out, x: 3 * g * x * x, doc="x³")
+    try:
+        x = Value(Fraction(2))
+        y = cube(x)
+        y.backward()
+        assert (y.data, x.grad, gradient(gradient(y, x), x).data) == (8, 12, 12)
+    finally:
+        del ops.TABLE["cube"]
