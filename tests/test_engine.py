@@ -58,7 +58,7 @@ def test_only_a_real_number_is_data(x: object) -> None:
 
 
 def test_a_label_is_a_text() -> None:
-    with pytest.raises(TypeError, match="expected a text as label, got float: 3.0"):
+    with pytest.raises(TypeError, match="expected a text as label, got float"):
         Value(2.0, 3.0)  # type: ignore[arg-type]
 
 
@@ -110,7 +110,8 @@ def test_order_is_by_data_and_equality_is_identity() -> None:
     assert a != Value(1.0)
     assert a == a
     assert len({a, Value(1.0), a}) == 2
-    assert not (Value(math.nan) < 1 or Value(math.nan) >= 1)
+    assert not (Value(math.nan) < 1)
+    assert not (Value(math.nan) >= 1)
 
 
 def test_a_value_is_a_number_to_python() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import random
 
 import pytest
@@ -45,7 +47,7 @@ def test_every_sample_is_used_once_in_every_epoch_and_the_last_batch_may_be_smal
     batches: list[list] = []
     train(line_model(), epochs=2, callbacks=[lambda step: batches.append(list(step.batch))])
     assert [len(batch) for batch in batches] == [4, 4, 1, 4, 4, 1]
-    first, second = sum(batches[:3], []), sum(batches[3:], [])
+    first, second = functools.reduce(operator.iadd, batches[:3], []), functools.reduce(operator.iadd, batches[3:], [])
     assert sorted(first) == sorted(second) == sorted(LINE)
     assert first != second
 
