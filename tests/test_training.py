@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 import random
+from itertools import chain
 
 import pytest
 
@@ -47,7 +46,7 @@ def test_every_sample_is_used_once_in_every_epoch_and_the_last_batch_may_be_smal
     batches: list[list] = []
     train(line_model(), epochs=2, callbacks=[lambda step: batches.append(list(step.batch))])
     assert [len(batch) for batch in batches] == [4, 4, 1, 4, 4, 1]
-    first, second = functools.reduce(operator.iadd, batches[:3], []), functools.reduce(operator.iadd, batches[3:], [])
+    first, second = list(chain(*batches[:3])), list(chain(*batches[3:]))
     assert sorted(first) == sorted(second) == sorted(LINE)
     assert first != second
 
