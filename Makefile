@@ -27,7 +27,7 @@ coverage: $(VENV)/dev.ok ## run the tests and demand 95 % of lines and branches
 	$(BIN)/python -m pytest -q --cov --cov-report=term
 
 doctests: $(VENV)/dev.ok ## run the examples in docstrings and in the README
-	$(BIN)/python -m pytest -q --doctest-modules micrograd_like README.md
+	$(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' micrograd_like README.md
 
 demos: $(VENV)/dev.ok ## run every demo
 	@for demo in demos/*.py; do echo "== $$demo"; $(BIN)/python $$demo > /dev/null || exit 1; done
