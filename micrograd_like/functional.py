@@ -81,7 +81,7 @@ def log_softmax(logits: Iterable[Any]) -> list[Any]:
     """x - logsumexp(logits) for each logit x: the logarithms of probabilities that add up to 1."""
     values = _several("log_softmax", (logits,))
     normalizer = ops.logsumexp(*values)
-    return [x - normalizer for x in values]
+    return [ops.sub(x, normalizer) for x in values]
 
 
 def softmax(logits: Iterable[Any]) -> list[Any]:
@@ -101,7 +101,7 @@ def mse_loss(predictions: Any, targets: Any) -> Any:
     >>> mse_loss([Value(1.0), Value(4.0)], [1.0, 2.0]).data
     2.0
     """
-    errors = [p - t for p, t in _pairs("predictions", predictions, "targets", targets)]
+    errors = [ops.sub(p, t) for p, t in _pairs("predictions", predictions, "targets", targets)]
     return mean([e * e for e in errors])
 
 
@@ -118,7 +118,7 @@ def hinge_loss(scores: Any, targets: Any) -> Any:
     pairs = _pairs("scores", scores, "targets", targets)
     for _, target in pairs:
         _check_target("hinge_loss", target, (-1, 1))
-    return mean([ops.relu(1 - target * score) for score, target in pairs])
+    return mean([ops.relu(ops.sub(1, ops.mul(target, score))) for score, target in pairs])
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
@@ -135,8 +135,7 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
     """
     pairs = _pairs("logits", logits, "targets", targets)
     for _, target in pairs:
-        if isinstance(target, Real) and not 0 <= float(target) <= 1:
-            raise ValueError(f"binary_cross_entropy_with_logits: expected targets from 0 to 1, got {target!r}")
+        _check_probability("binary_cross_entropy_with_logits", "targets", target)
     return mean([_binary_cross_entropy(logit, target) for logit, target in pairs])
 
 
@@ -157,13 +156,21 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
     0.4076
 
     Raises:
-        ValueError: the class is not one of the logits', or there are not as many probabilities as logits.
+        ValueError: the class is not one of the logits', or there are not as many probabilities as logits, or one is not
+            between 0 and 1, or all are 0.
+        TypeError: the target is neither a class number nor a sequence.
     """
     logits = _several("cross_entropy", (logits,))
     if isinstance(target, Iterable):
         pairs = _pairs("logits", logits, "target probabilities", target)
-        total = ops.sum(*[p for _, p in pairs])
-        return ops.logsumexp(*logits) * total - ops.sum(*[p * x for x, p in pairs])
+        for _, p in pairs:
+            _check_probability("cross_entropy", "target probabilities", p)
+        normalizer = ops.logsumexp(*logits)
+        # A class of probability 0 is left out: its logit may be -inf, and 0 times an infinity would be nan.
+        losses = [ops.mul(p, ops.sub(normalizer, x)) for x, p in pairs if not (isinstance(p, Real) and p == 0)]
+        if not losses:
+            raise ValueError("cross_entropy: expected target probabilities that are not all 0")
+        return ops.sum(*losses)
     try:
         index = target.__index__()
     except AttributeError:
@@ -172,9 +179,14 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
         ) from None
     if not 0 <= index < len(logits):
         raise ValueError(f"cross_entropy: expected a class from 0 to {len(logits) - 1}, got {index}")
-    return ops.logsumexp(*logits) - logits[index]
+    return ops.sub(ops.logsumexp(*logits), logits[index])
 
 
 def _check_target(loss: str, target: Any, allowed: tuple[int, ...]) -> None:
     if isinstance(target, Real) and target not in allowed:
         raise ValueError(f"{loss}: expected a target of {' or '.join(map(str, allowed))}, got {target!r}")
+
+
+def _check_probability(loss: str, name: str, p: Any) -> None:
+    if isinstance(p, Real) and not 0 <= float(p) <= 1:
+        raise ValueError(f"{loss}: expected {name} from 0 to 1, got {p!r}")
