@@ -53,6 +53,11 @@ class Value:
         self.args = ()
         self._mark = None
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError(
+            "Value cannot be subclassed: a walk knows a node by its type; hold a Value, or add a row to ops.TABLE"
+        )
+
     @property
     def operands(self) -> tuple[Any, ...]:
         """What the operation was applied to, flat and in its order: Values and plain numbers; () for a leaf."""

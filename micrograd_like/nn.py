@@ -28,7 +28,7 @@ class Module:
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)
-        for path, item in _walk(attribute, value):
+        for path, item in _walk(attribute, vars(self).get(attribute)):  # a slot, which a copy sets too, names nothing
             if isinstance(item, Value):
                 item.label = path
             else:
@@ -196,13 +196,19 @@ class MLP(Module):
 
 
 def _outputs(neurons: Sequence[Neuron], x: Sequence[Any]) -> list[Any]:
-    """What each neuron computes from the same inputs. All of a layer's neurons have the same activation."""
+    """What each neuron computes from the same inputs: read once, unless the neurons differ in their activation."""
     nonlin, activation = neurons[0].nonlin, neurons[0].activation
+    for neuron in neurons:
+        if neuron.activation != activation or neuron.nonlin != nonlin:
+            inputs = list(x)
+            return [_outputs([each], inputs)[0] for each in neurons]
     fused = nonlin and activation == "relu"
     outs = linear(x, [neuron.row() for neuron in neurons], ops.relu_dot if fused else ops.dot)
     if nonlin and not fused:
         outs = [getattr(out, activation)() if isinstance(activation, str) else activation(out) for out in outs]
     for neuron, out in zip(neurons, outs, strict=True):
+        if not hasattr(out, "label"):
+            raise TypeError(f"expected the activation to return a Value, got {type(out).__name__}: {out!r:.60}")
         out.label = neuron.name
     return outs
 
@@ -223,8 +229,9 @@ def _check_activation(activation: Any) -> Activation:
 
 def _activation_name(activation: Activation) -> str:
     if isinstance(activation, str):
-        symbol = ops.by_name(activation).symbol
-        return symbol[0].upper() + symbol[1:]
+        activation = ops.by_name(activation)
+    if isinstance(activation, ops.Operation):
+        return activation.symbol[0].upper() + activation.symbol[1:]
     return getattr(activation, "__name__", type(activation).__name__).capitalize()
 
 

@@ -49,16 +49,16 @@ class SGD:
         self.velocities: list[Number] = [0] * len(self.parameters)
 
     def learning_rate(self) -> float:
-        """The learning rate of the next step. Raises ValueError when the schedule gives none that is positive."""
+        """The learning rate of the next step. Raises ValueError when a schedule gives one that is below 0."""
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
-        _check(f"lr at step {self.steps}", lr, above=0)
+        _check(f"lr at step {self.steps}", lr, at_least=0)  # a schedule may start at 0 or end there
         return lr
 
     def step(self) -> None:
         """Move every parameter; all of them or, on an error, none.
 
         Raises:
-            ValueError: a parameter would stop being finite, or the learning rate is not positive.
+            ValueError: a parameter would stop being finite, or the learning rate is below 0.
         """
         lr = self.learning_rate()
         moved, velocities = [], []

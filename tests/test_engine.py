@@ -57,6 +57,11 @@ def test_only_a_real_number_is_data(x: object) -> None:
         Value(x)
 
 
+def test_a_value_is_not_subclassed() -> None:
+    with pytest.raises(TypeError, match="Value cannot be subclassed"):
+        type("Special", (Value,), {})
+
+
 def test_a_label_is_a_text() -> None:
     with pytest.raises(TypeError, match="expected a text as label, got float"):
         Value(2.0, 3.0)  # type: ignore[arg-type]

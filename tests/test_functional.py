@@ -188,7 +188,9 @@ def test_bad_arguments_are_named(call: Any, message: str) -> None:
 
 
 def test_a_class_is_a_whole_number() -> None:
-    with pytest.raises(TypeError, match=r"expected the target as a class number or as a probability per class, got 1.5"):
+    with pytest.raises(
+        TypeError, match=r"expected the target as a class number or as a probability per class, got 1.5"
+    ):
         mg.cross_entropy([Value(0.0), Value(1.0)], 1.5)
     assert mg.cross_entropy([Value(0.0), Value(1.0)], np.int64(1)).data < 1
 
