@@ -28,6 +28,7 @@ from micrograd_like.functional import (
 )
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 from micrograd_like.optim import SGD
+from micrograd_like.pictures import show
 from micrograd_like.training import Epoch, History, Step, evaluate, fit
 from micrograd_like.weights import load_weights, save_weights
 
@@ -63,6 +64,7 @@ __all__ = [
     "mse_loss",
     "relu",
     "save_weights",
+    "show",
     "sigmoid",
     "sin",
     "softmax",

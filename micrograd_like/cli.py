@@ -1,4 +1,4 @@
-"""The command line: `micrograd-like demo [NAME]`."""
+"""The command line: `micrograd-like demo [NAME]`, `micrograd-like step [NAME]`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from micrograd_like import __version__
+from micrograd_like.stepper import Stepper
 
 DEFAULT_DEMO = "digits"
 
@@ -30,8 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo = commands.add_parser("demo", help="run a demo; its own options pass through", add_help=False)
     demo.add_argument("name", nargs="?", metavar="NAME", help=f"which one ({DEFAULT_DEMO} if none is named)")
     demo.add_argument("--list", action="store_true", help="list the demos")
+    step = commands.add_parser("step", help="step through a demo in the terminal, with questions and a Python prompt")
+    step.add_argument("name", metavar="NAME", help="which one, or how it begins: 01")
     options, rest = parser.parse_known_args(arguments)
     try:
+        if options.command == "step":
+            return _step(parser, options, rest)
         return _demo(parser, options, rest)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
@@ -45,14 +50,7 @@ def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Se
         for name, path in available.items():
             print(f"{name:{width}}  {_summary(path)}")
         return 0
-    name = options.name or DEFAULT_DEMO
-    matches = [known for known in available if known == name] or [
-        known for known in available if known.startswith(name)
-    ]
-    if len(matches) != 1:
-        known = ", ".join(matches or available) or "none is installed"
-        parser.error(f"{'several demos begin with' if matches else 'no demo named'} {name!r}; there are: {known}")
-    path = available[matches[0]]
+    path = _find(parser, options.name or DEFAULT_DEMO)
     before = sys.argv
     sys.argv = [str(path), *rest]
     try:
@@ -67,6 +65,28 @@ def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Se
     return 0
 
 
+def _step(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> int:
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    path = _find(parser, options.name)
+    try:
+        return Stepper(path).run()
+    except SyntaxError as error:
+        parser.error(str(error))
+
+
+def _find(parser: argparse.ArgumentParser, name: str) -> Path:
+    """The demo of that name, or the only one that begins with it."""
+    available = demos()
+    matches = [known for known in available if known == name] or [
+        known for known in available if known.startswith(name)
+    ]
+    if len(matches) != 1:
+        known = ", ".join(matches or available) or "none is installed"
+        parser.error(f"{'several demos begin with' if matches else 'no demo named'} {name!r}; there are: {known}")
+    return available[matches[0]]
+
+
 def _summary(path: Path) -> str:
-    """The first line of a script's docstring."""
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    """The first line of a script's docstring, which may be a heading."""
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0].lstrip("# ")

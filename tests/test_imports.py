@@ -12,13 +12,14 @@ PACKAGE = Path(micrograd_like.__file__).parent
 # From the bottom to the top. A module imports only from lines above its own, or from its own.
 LEVELS = [
     {"_extras", "ieee", "graph", "data"},
+    {"pictures"},
     {"ops"},
     {"engine"},
     {"functional", "anomaly"},
     {"nn", "optim"},
     {"training", "weights"},
     {"drawing", "explain", "testing", "compiler"},
-    {"player"},
+    {"player", "stepper"},
     {"__init__", "cli", "__main__"},
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

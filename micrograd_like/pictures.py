@@ -1,0 +1,66 @@
+"""`show`: a picture where its reader is, in the notebook as an output, elsewhere as a file."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from micrograd_like._extras import require
+
+FOLDER = "MICROGRAD_LIKE_PICTURES"  # the environment variable that says where pictures go
+written: list[Path] = []  # the files that this process has written, in order
+
+
+def to_svg(picture: Any) -> str:
+    """A drawing, a report, a matplotlib figure or an SVG text as SVG. The same picture gives the same bytes.
+
+    Raises:
+        TypeError: it is none of these.
+    """
+    if hasattr(picture, "to_svg"):
+        return str(picture.to_svg())
+    if hasattr(picture, "pipe"):
+        return str(picture.pipe("svg", encoding="utf-8"))
+    if hasattr(picture, "savefig"):
+        matplotlib, file = require("matplotlib", extra="plots"), io.StringIO()
+        with matplotlib.rc_context({"svg.hashsalt": "micrograd_like"}):
+            picture.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        return file.getvalue()
+    if isinstance(picture, str) and "<svg" in picture:
+        return picture
+    raise TypeError(
+        f"expected a drawing, a report, a figure or an SVG text to show, got {type(picture).__name__}: {picture!r:.60}"
+    )
+
+
+def show(picture: Any, name: str) -> None:
+    """Show a picture: in a notebook below the cell, elsewhere as `NAME.svg` in a folder, which is printed.
+
+    The folder is `out/pictures`, or what the environment variable MICROGRAD_LIKE_PICTURES says; where that is set, a
+    notebook writes the file as well.
+
+    Args:
+        picture: a drawing (`draw_dot`), a report, a matplotlib figure, or an SVG text.
+        name: the name of the file, without its ending.
+
+    Raises:
+        TypeError: the picture is none of these.
+        ValueError: the name is not one of a file: letters, digits, `_`, `-` and `.`.
+    """
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(f"expected a name for a file, of letters, digits, _ - and ., got {name!r:.60}")
+    svg = to_svg(picture)
+    notebook = "ipykernel" in sys.modules
+    if notebook:
+        require("IPython.display", extra="notebooks").display(require("IPython.display", extra="notebooks").SVG(svg))
+    if FOLDER in os.environ or not notebook:
+        path = Path(os.environ.get(FOLDER, "out/pictures")) / f"{name}.svg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(svg, encoding="utf-8")
+        written.append(path)
+        if not notebook:
+            print(f"picture: {path}")
