@@ -1,6 +1,7 @@
 """A scalar autograd engine made of glass: see exactly how each weight and bias affects the loss."""
 
 from micrograd_like.anomaly import AnomalyError, detect_anomaly
+from micrograd_like.drawing import draw_dot, trace
 from micrograd_like.engine import Value, gradient
 from micrograd_like.functional import (
     binary_cross_entropy_with_logits,
@@ -49,6 +50,7 @@ __all__ = [
     "cross_entropy",
     "detect_anomaly",
     "dot",
+    "draw_dot",
     "evaluate",
     "exp",
     "fit",
@@ -72,6 +74,7 @@ __all__ = [
     "sqrt",
     "sum",
     "tanh",
+    "trace",
     "where",
 ]
 

@@ -6,6 +6,8 @@ import os
 import re
 import sys
 
+import jupytext
+import pexpect
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,8 +42,6 @@ print(f"at last {counter}, defined in {__name__}")
 Nothing follows.
 """
 '''
-
-pexpect = pytest.importorskip("pexpect")
 
 
 def demo(folder, text=DEMO):
@@ -82,7 +82,6 @@ LINES = st.text(st.characters(codec="utf-8", exclude_characters='\r"\\%#', exclu
 
 @given(st.lists(st.tuples(st.booleans(), st.lists(LINES, min_size=1, max_size=4)), min_size=1, max_size=6))
 def test_cells_agree_with_jupytext(drawn):
-    jupytext = pytest.importorskip("jupytext")
     bodies = [(is_text, "\n".join(line.strip() + "." for line in body)) for is_text, body in drawn]
     script = "".join(
         f'# %% [markdown]\n"""\n{body}\n"""\n\n' if is_text else f"# %%\nx = {body!r}\n\n" for is_text, body in bodies
