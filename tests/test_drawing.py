@@ -52,7 +52,7 @@ def without_dot(drawing):
 
 
 def texts(svg):
-    return [element.text or "" for element in svg.iter(f"{SVG}text")]
+    return [(element.text or "").strip(" ") for element in svg.iter(f"{SVG}text")]
 
 
 def tooltips(svg):
@@ -158,9 +158,9 @@ class TestStructure:
     def test_neurons_and_layers_are_nested_clusters(self):
         _, loss = network_loss()
         source = draw_dot(loss).source
-        layer = source.index('label="layers[0]"')
-        neuron = source.index('label="layers[0].neurons[0]"')
-        assert layer < neuron < source.index('label="layers[1]"')
+        layer = source.index('label=" layers[0] "')
+        neuron = source.index('label=" layers[0].neurons[0] "')
+        assert layer < neuron < source.index('label=" layers[1] "')
 
     def test_expand_draws_only_plain_operations_with_the_gradients_of_the_fused_ones(self):
         model, loss = network_loss()

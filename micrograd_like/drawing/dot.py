@@ -80,7 +80,7 @@ def draw_dot(
         parameters: the leaves to draw as parameters, or a module that has them; None tells them by their labels.
         max_nodes: the most boxes to draw.
         max_edges: with depth="neurons", the most edges into a neuron: those with the largest gradients are drawn, and
-            the others are counted in the neuron's box.
+            the others are counted in the neuron's box. None draws as many as stay legible, at least 3 for a neuron.
         legend: whether to explain shapes and colours in the drawing.
         style: what boxes and arrows look like: `Style` or a subclass.
 
@@ -101,9 +101,9 @@ def draw_dot(
             raise ValueError(f"expected {name} as a whole number of at least 1, got {limit!r:.60}")
     drawing = Drawing(
         format=format,
-        graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontcolor": NEUTRAL,
+        graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontsize": "12", "fontcolor": NEUTRAL,
                     "color": NEUTRAL, "nodesep": "0.15", "ranksep": "0.6", "tooltip": " "},
-        node_attr={"fontname": "Helvetica", "fontsize": "11", "fontcolor": INK, "margin": "0.1,0.05", "height": "0"},
+        node_attr={"fontname": "Helvetica", "fontsize": "11", "fontcolor": INK, "margin": "0.16,0.05", "height": "0"},
         edge_attr={"fontname": "Helvetica", "fontsize": "10", "arrowsize": "0.6"},
     )  # fmt: skip
     if hasattr(parameters, "parameters"):
@@ -138,7 +138,7 @@ def _write(drawing: Drawing, scene: Scene, style: Style, legend: bool) -> None:
     clusters: dict[str, Drawing] = {"": Drawing()}
     home = {box.key: box.cluster for box in scene.boxes}
     for box in scene.boxes:
-        _cluster(clusters, box.cluster, scene).node(box.key, **style.box(box))
+        _cluster(clusters, box.cluster).node(box.key, **style.box(box))
     for i, arrow in enumerate(scene.arrows):
         attributes = style.arrow(arrow)
         label = attributes.pop("label", "")
@@ -172,12 +172,16 @@ def _common(one: str, other: str) -> str:
     return one
 
 
-def _cluster(clusters: dict[str, Drawing], path: str, scene: Scene) -> Drawing:
+def _cluster(clusters: dict[str, Drawing], path: str) -> Drawing:
     """The cluster of that path, made together with those around it where it is the first inside."""
     outer = path
     while outer not in clusters:
-        title = f"{outer}: {scene.counts[outer]}" if outer in scene.counts else elided(outer)
-        attributes = {"label": plain_text(title), "labeljust": "l", "style": "rounded", "tooltip": tooltip_text(outer)}
+        attributes = {
+            "label": plain_text(f" {elided(outer)} "),
+            "labeljust": "l",
+            "style": "rounded",
+            "tooltip": tooltip_text(outer),
+        }
         clusters[outer] = Drawing(name=f"cluster_{len(clusters)}", graph_attr=attributes)
         outer = _parent(outer)
     return clusters[path]
@@ -186,7 +190,7 @@ def _cluster(clusters: dict[str, Drawing], path: str, scene: Scene) -> Drawing:
 def _legend(scene: Scene, style: Style) -> graphviz.Digraph:
     attributes = {"label": plain_text("how to read this drawing"), "style": "dashed", "tooltip": " "}
     legend = graphviz.Digraph(name="cluster_legend", graph_attr=attributes)
-    text = {"shape": "plaintext", "fontcolor": NEUTRAL, "tooltip": " ", "height": "0.3"}
+    text = {"shape": "plaintext", "fontcolor": NEUTRAL, "tooltip": " ", "height": "0.3", "margin": "0.35,0.05"}
     for i, (colour, width, meaning) in enumerate(style.legend()):
         legend.node(f"from{i}", label="", width="0", **text)
         legend.node(f"to{i}", label=plain_text(meaning), **text)

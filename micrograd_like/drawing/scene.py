@@ -59,7 +59,6 @@ class Scene:
     root: str  # what the gradients are derivatives of
     carries: str  # what an arrow's gradient is the derivative by
     number: str  # what the number at an arrow is
-    counts: dict[str, str] = field(default_factory=dict)  # what to add to a cluster's name
     notes: list[str] = field(default_factory=list)  # more to say in the legend
 
 
@@ -326,6 +325,8 @@ def folded(root: Value, recorded: Sequence[Step], roles: Roles, depth: str, max_
     ordered = sorted(all_groups, key=lambda g: g.box.role != "input")
     drawn: set[str] = set()
     arrows: list[Arrow] = []
+    if max_edges is None:
+        max_edges = _legible([len(g.arrows) for g in ordered])
     for g in ordered:
         kept, left_out = _strongest(list(g.arrows.values()), max_edges, type(root.grad) is not int)
         arrows += [_bundle_arrow(bundle, g, roles) for bundle in kept]
@@ -337,12 +338,18 @@ def folded(root: Value, recorded: Sequence[Step], roles: Roles, depth: str, max_
     inputs = [g for g in ordered if g.box.role == "input"]
     shown = [g for g in ordered if g.box.role != "input" or g.box.key in drawn] if drawn else ordered
     arrows += [Arrow(shown[0].box.key, g.box.key, hidden=True) for g in shown if g.arrows and not _arrives(g, arrows)]
-    seen = sum(g in shown for g in inputs)
-    counts = {"inputs": f"{seen} of {len(inputs)}"} if seen < len(inputs) else {}
-    notes = ["weaker edges are counted in their neuron; an input with no other is left out"] if counts else []
+    notes = []
+    if len(shown) < len(ordered):
+        drawn_inputs = len(shown) - len(ordered) + len(inputs)
+        notes.append(f"{drawn_inputs} of {len(inputs)} inputs are drawn, the others have only weaker edges")
     number = "how many weights it stands for" if layers else "the weight"
     carries = "its weights" if layers else "its weight"
-    return Scene([g.box for g in shown], arrows, _root_name(root), carries, number, counts, notes)
+    return Scene([g.box for g in shown], arrows, _root_name(root), carries, number, notes)
+
+
+def _legible(fan_ins: Sequence[int]) -> int:
+    """The most edges into a box with which a drawing has no more than 60 in all; at least 3."""
+    return max(k for k in range(3, 61) if k == 3 or sum(min(k, n) for n in fan_ins) <= 60)
 
 
 def _arrives(g: _Group, arrows: Sequence[Arrow]) -> bool:
@@ -380,9 +387,9 @@ def _weights(
     return [(None, x) for x in operands if type(x) is Value]
 
 
-def _strongest(bundles: list[_Bundle], max_edges: int | None, backpropagated: bool) -> tuple[list[_Bundle], int]:
+def _strongest(bundles: list[_Bundle], max_edges: int, backpropagated: bool) -> tuple[list[_Bundle], int]:
     """Those to draw, in their order, and how many are left out: all when they are few, else those of most effect."""
-    if max_edges is None or len(bundles) <= max_edges:
+    if len(bundles) <= max_edges:
         return bundles, 0
     strengths = {id(bundle): bundle.strength(backpropagated) for bundle in bundles}
     ranked = sorted(bundles, key=lambda bundle: -strengths[id(bundle)])

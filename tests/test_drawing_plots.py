@@ -1,0 +1,172 @@
+"""Plots show the numbers they are given, in one style, and save to the same bytes every time."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from micrograd_like.drawing import Plot, house_style, plot_learning, plot_weights
+from micrograd_like.drawing.plots import Pictures, plot_pictures
+from micrograd_like.nn import MLP, Layer
+from micrograd_like.training import Epoch, History
+
+pytest.importorskip("matplotlib")
+
+
+def history(held_out=True, accuracy=True):
+    epochs = [
+        Epoch(
+            i + 1,
+            10 * (i + 1),
+            1 / (i + 1),
+            (0.5 + 0.1 * i) if accuracy else None,
+            1.25 / (i + 1) if held_out else None,
+            (0.4 + 0.1 * i) if held_out and accuracy else None,
+        )
+        for i in range(4)
+    ]
+    return History([1 / (1 + i / 10) for i in range(40)], epochs)
+
+
+def lines(axes):
+    return {line.get_label(): [list(map(float, xs)) for xs in line.get_data()] for line in axes.lines}
+
+
+def trained_layer(backward=True):
+    model = MLP(6, [5, 1], rng=3)
+    if backward:
+        model([1.0, -1.0, 0.5, 2.0, 0.0, 1.0]).backward()
+    return model.layers[0]
+
+
+class TestLearning:
+    def test_shows_every_step_and_every_epoch(self):
+        loss, accuracy = plot_learning(history()).figure.axes
+        steps = [10.0, 20.0, 30.0, 40.0]
+        assert lines(loss)["one step's mini-batch"] == [list(map(float, range(1, 41))), history().losses]
+        assert lines(loss)["training, mean of the epoch"] == [steps, [1, 1 / 2, 1 / 3, 1 / 4]]
+        assert lines(loss)["held-out"] == [steps, [1.25, 1.25 / 2, 1.25 / 3, 1.25 / 4]]
+        assert lines(accuracy)["held-out"] == [steps, [0.4, 0.5, 0.6000000000000001, 0.7000000000000001]]
+        assert loss.get_title("left") == "Loss: held-out from 1.25 to 0.3125"
+        assert accuracy.get_title("left") == "Accuracy: held-out from 40.0% to 70.0%"
+
+    def test_leaves_out_what_was_not_measured(self):
+        (loss,) = plot_learning(history(held_out=False, accuracy=False)).figure.axes
+        assert "held-out" not in lines(loss)
+        assert loss.get_title("left") == "Loss"
+        assert len(plot_learning(history(held_out=False)).figure.axes) == 2
+
+    def test_a_training_stopped_within_its_first_epoch_has_steps_only(self):
+        (loss,) = plot_learning(History([3.0, 2.0], [])).figure.axes
+        assert lines(loss) == {"one step's mini-batch": [[1.0, 2.0], [3.0, 2.0]]}
+
+    def test_an_empty_history_is_an_error(self):
+        with pytest.raises(ValueError, match="expected a history with at least one step"):
+            plot_learning(History())
+
+
+def pictures(plot):
+    """title → rows of numbers, of every picture in the plot"""
+    return [
+        (axes.get_title("left"), axes.collections[0].get_array().filled(math.nan).tolist())
+        for axes in plot.figure.axes
+        if axes.get_title("left")
+    ]
+
+
+class TestWeights:
+    def test_each_neuron_has_its_weights_beside_their_gradients(self):
+        layer = trained_layer()
+        shown = pictures(plot_weights(layer, shape=(2, 3)))
+        assert [title for title, _ in shown] == [
+            *[f"neurons[{i}]\nweights" for i in range(5)],
+            *["\ngradients"] * 5,
+        ]
+        for neuron, (_, pixels) in zip(layer.neurons, shown, strict=False):
+            assert pixels == [[w.data for w in neuron.w[:3]], [w.data for w in neuron.w[3:]]]
+        for neuron, (_, pixels) in zip(layer.neurons, shown[5:], strict=True):
+            assert pixels == [[w.grad for w in neuron.w[:3]], [w.grad for w in neuron.w[3:]]]
+
+    def test_one_colour_scale_serves_all_neurons_and_has_zero_in_its_middle(self):
+        layer = trained_layer()
+        axes = plot_weights(layer, shape=(2, 3)).figure.axes
+        limits = {axes[i].collections[0].get_clim() for i in range(5)}
+        largest = max(abs(w.data) for neuron in layer.neurons for w in neuron.w)
+        assert limits == {(-largest, largest)}
+
+    def test_without_a_backward_pass_there_are_no_gradients(self):
+        assert len(pictures(plot_weights(trained_layer(backward=False), shape=(2, 3)))) == 5
+        assert len(pictures(plot_weights(trained_layer(), shape=(2, 3), gradients=False))) == 5
+
+    def test_a_wrong_shape_is_named(self):
+        with pytest.raises(ValueError, match=r"expected 8 × 8 = 64 weights, neurons\[0\] has 6"):
+            plot_weights(Layer(6, 2))
+
+    def test_numbers_that_are_not_finite_are_grey(self):
+        plot = plot_pictures(["a"], [Pictures("shares", [[math.nan, math.inf, 0.0, -0.0]], "share")], (2, 2))
+        assert plot.figure.axes[0].collections[0].get_clim() == (-1.0, 1.0)
+        plot.to_svg()
+
+    def test_nothing_to_show_is_an_error(self):
+        with pytest.raises(ValueError, match="expected at least one neuron and one kind of picture"):
+            plot_pictures([], [], (1, 1))
+
+
+class TestPlot:
+    def test_saves_as_svg_without_a_background(self, tmp_path):
+        plot = plot_learning(history())
+        plot.savefig(tmp_path / "learning.svg")
+        text = (tmp_path / "learning.svg").read_text(encoding="utf-8")
+        assert text == plot.to_svg() == plot._repr_svg_()
+        assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
+        assert "<dc:date>" not in text
+        assert "fill: #ffffff" not in text
+        plot.savefig(tmp_path / "learning.png")
+        assert (tmp_path / "learning.png").stat().st_size > 1000
+
+    def test_the_same_numbers_give_the_same_bytes_in_every_process(self):
+        program = (
+            "from micrograd_like.drawing import plot_weights, plot_learning\n"
+            "from micrograd_like.nn import Layer\n"
+            "from micrograd_like.training import History\n"
+            "print(plot_weights(Layer(4, 2, rng=1), shape=(2, 2)).to_svg(), plot_learning(History([2.0, 1.0])).to_svg())\n"
+        )
+        outputs = {
+            subprocess.run(
+                [sys.executable, "-c", program],
+                env={**os.environ, "PYTHONHASHSEED": seed},
+                capture_output=True,
+                check=True,
+            ).stdout
+            for seed in ("1", "2")
+        }
+        assert len(outputs) == 1
+        assert len(outputs.pop()) > 5000
+
+    def test_the_house_style_ends_with_its_block(self):
+        import matplotlib
+
+        before = dict(matplotlib.rcParams)
+        with house_style() as given:
+            assert given is matplotlib
+            assert matplotlib.rcParams["svg.hashsalt"] == "micrograd_like"
+        with pytest.raises(RuntimeError, match="stop"), house_style():
+            raise RuntimeError("stop")
+        plot_learning(history()).to_svg()
+        assert dict(matplotlib.rcParams) == before
+
+    def test_without_matplotlib_the_error_names_the_extra(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        with pytest.raises(ImportError, match=r"pip install 'micrograd_like\[plots\]'"):
+            plot_learning(history())
+
+    def test_is_what_other_modules_can_make_too(self):
+        with house_style() as matplotlib:
+            figure = matplotlib.figure.Figure()
+            figure.subplots().plot([1, 2])
+        assert Plot(figure).to_svg() == Plot(figure).to_svg()
