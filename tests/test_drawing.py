@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from micrograd_like import ops
 from micrograd_like.drawing import Drawing, draw_dot, trace
 from micrograd_like.engine import Value
 from micrograd_like.functional import binary_cross_entropy_with_logits
@@ -111,8 +112,8 @@ class TestWhatIsShown:
         source = draw_dot(z, legend=False).source
         assert re.search(r"e0 \[label=-2 .*gradient through this edge = -2\.0", source)
         assert re.search(r"e1 \[label=3 .*gradient through this edge = 3\.0", source)
-        assert re.search(r'n0 -> e0 .*color="#1b7dc0"', source)
-        assert re.search(r'n1 -> e1 .*color="#cc5500".*penwidth=7', source)
+        assert re.search(r'n0:e -> e0 .*color="#1b7dc0"', source)
+        assert re.search(r'n1:e -> e1 .*color="#cc5500".*penwidth=7', source)
 
     def test_tooltips_hold_every_digit(self):
         third = Value(Fraction(1, 3), "third")
@@ -127,7 +128,7 @@ class TestWhatIsShown:
 
     def test_a_node_used_twice_has_two_edges(self):
         x = Value(3.0)
-        assert draw_dot(x * x, legend=False).source.count(" -> n1 ") == 2
+        assert draw_dot(x * x, legend=False).source.count(" -> n1:w ") == 2
 
     def test_a_leaf_alone_can_be_drawn(self):
         assert "data 5" in texts(without_dot(draw_dot(Value(5.0, "x"))))
@@ -183,6 +184,22 @@ class TestStructure:
         source = draw_dot(fused, expand=True, legend=False).source
         drawn = [float(g) for g in re.findall(r"\\ngradient = (\S+?)\"", source)]
         assert all(g in drawn for g in inner)
+
+    def test_expanding_what_was_never_backpropagated_shows_no_gradient(self):
+        _, loss = network_loss(backward=False)
+        assert "gradient =" not in draw_dot(loss, expand=True, legend=False).source
+
+    def test_every_row_unfolds_at_once_into_rows_that_do_not(self):
+        for op in (op for op in ops.TABLE.values() if op.expansion):
+            out = op(*[Value(float(i)) for i in range(1, 4)])
+            symbols = {node.op.symbol for node in trace(out)[0] if node.op}
+            source = draw_dot(out, expand=True, legend=False).source
+            assert symbols == {op.symbol}
+            assert not any(f"= {fused.symbol}" in source for fused in ops.TABLE.values() if fused.expansion)
+            assert f"{op.name}: {op.doc}" not in source
+
+    def test_the_sum_of_one_number_cannot_be_unfolded(self):
+        assert 'label="Σ' in draw_dot(ops.sum(Value(1.0)), expand=True, legend=False).source
 
     def test_stop_draws_the_part_from_a_layers_outputs_to_the_loss(self):
         _, loss = network_loss()

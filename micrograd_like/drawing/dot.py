@@ -13,7 +13,8 @@ from micrograd_like.drawing.scene import Roles, Scene, folded, scalars, steps
 from micrograd_like.drawing.style import INK, NEUTRAL, ROLES, Style
 from micrograd_like.engine import Value
 
-RANKDIRS = ("LR", "TB", "RL", "BT")
+# For each direction the sides on which edges enter and leave a box: elsewhere they would cross its cluster's name.
+SIDES = {"LR": ("w", "e"), "TB": ("n", "s"), "RL": ("e", "w"), "BT": ("s", "n")}
 DEPTHS = ("neurons", "layers")
 EDGE_LABEL = {
     "shape": "box",
@@ -90,8 +91,8 @@ def draw_dot(
             and `depth` are both given; or a label in `stop` names nothing that the root was computed from.
     """
     _check_root(root)
-    if rankdir not in RANKDIRS:
-        raise ValueError(f"unknown rankdir {rankdir!r:.60}; expected one of {', '.join(RANKDIRS)}")
+    if rankdir not in SIDES:
+        raise ValueError(f"unknown rankdir {rankdir!r:.60}; expected one of {', '.join(SIDES)}")
     if depth not in (None, *DEPTHS):
         raise ValueError(f"unknown depth {depth!r:.60}; expected one of {', '.join(DEPTHS)} or None")
     if expand and depth:
@@ -139,6 +140,7 @@ def _write(drawing: Drawing, scene: Scene, style: Style, legend: bool) -> None:
     home = {box.key: box.cluster for box in scene.boxes}
     for box in scene.boxes:
         _cluster(clusters, box.cluster).node(box.key, **style.box(box))
+    into, out = SIDES[drawing.graph_attr["rankdir"]]
     for i, arrow in enumerate(scene.arrows):
         attributes = style.arrow(arrow)
         label = attributes.pop("label", "")
@@ -147,9 +149,9 @@ def _write(drawing: Drawing, scene: Scene, style: Style, legend: bool) -> None:
             middle = _common(home[tail], home[arrow.head])
             colour, tooltip = attributes["color"], attributes["tooltip"]
             clusters[middle].node(f"e{i}", label=label, color=colour, fontcolor=colour, tooltip=tooltip, **EDGE_LABEL)
-            drawing.edge(tail, f"e{i}", arrowhead="none", **attributes)
+            drawing.edge(f"{tail}:{out}", f"e{i}", arrowhead="none", **attributes)
             tail = f"e{i}"
-        drawing.edge(tail, arrow.head, **attributes)
+        drawing.edge(f"{tail}:{out}", f"{arrow.head}:{into}", **attributes)
     edges, drawing.body = drawing.body, []
     for path in sorted(filter(None, clusters), key=lambda path: -path.count(".")):
         clusters[_parent(path)].subgraph(clusters[path])
