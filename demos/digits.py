@@ -7,9 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+from micrograd_like.drawing.plots import plot_learning, plot_weights
+
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing.plots import plot_learning, plot_weights
 
 
 def main() -> None:
