@@ -94,6 +94,11 @@ def softmax(logits: Iterable[Any]) -> list[Any]:
     return [ops.exp(x) for x in log_softmax(logits)]
 
 
+def _mean_loss(losses: list[Any]) -> Any:
+    """The mean; of a single loss itself, so that its graph has no sum of one and no division by one."""
+    return losses[0] if len(losses) == 1 else mean(losses)
+
+
 def mse_loss(predictions: Any, targets: Any) -> Any:
     """The mean of (prediction - target)². Both are one number, or sequences of the same length.
 
@@ -102,7 +107,7 @@ def mse_loss(predictions: Any, targets: Any) -> Any:
     2.0
     """
     errors = [ops.sub(p, t) for p, t in _pairs("predictions", predictions, "targets", targets)]
-    return mean([e * e for e in errors])
+    return _mean_loss([e * e for e in errors])
 
 
 def hinge_loss(scores: Any, targets: Any) -> Any:
@@ -118,7 +123,7 @@ def hinge_loss(scores: Any, targets: Any) -> Any:
     pairs = _pairs("scores", scores, "targets", targets)
     for _, target in pairs:
         _check_target("hinge_loss", target, (-1, 1))
-    return mean([ops.relu(ops.sub(1, ops.mul(target, score))) for score, target in pairs])
+    return _mean_loss([ops.relu(ops.sub(1, ops.mul(target, score))) for score, target in pairs])
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
@@ -136,7 +141,7 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
     pairs = _pairs("logits", logits, "targets", targets)
     for _, target in pairs:
         _check_probability("binary_cross_entropy_with_logits", "targets", target)
-    return mean([_binary_cross_entropy(logit, target) for logit, target in pairs])
+    return _mean_loss([_binary_cross_entropy(logit, target) for logit, target in pairs])
 
 
 def _binary_cross_entropy(logit: Any, target: Any) -> Any:
