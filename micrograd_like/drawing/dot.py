@@ -109,6 +109,9 @@ def draw_dot(
     )  # fmt: skip
     if hasattr(parameters, "parameters"):
         parameters = parameters.parameters()
+    stop = tuple(stop)
+    if depth is None and not stop:
+        _check_size(len(graph.nodes(root)), max_nodes)
     recorded = steps(root, stop=stop)
     if depth is None:
         _check_size(len(recorded), max_nodes)
