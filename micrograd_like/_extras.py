@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import nullcontext
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 
@@ -14,3 +17,12 @@ def require(module: str, extra: str) -> Any:
         raise ImportError(
             f"this needs {module.partition('.')[0]}, which is not installed: pip install 'micrograd_like[{extra}]'"
         ) from error
+
+
+def progress_bar(progress: bool | None, total: int, unit: str) -> Any:
+    """A context that gives a tqdm bar (True), None (False), or a bar on a terminal that has tqdm (None)."""
+    if progress is None:
+        progress = sys.stderr.isatty() and find_spec("tqdm") is not None
+    if not progress:
+        return nullcontext()
+    return require("tqdm", extra="training").tqdm(total=total, unit=unit, file=sys.stderr, dynamic_ncols=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import fsum, isfinite
 from typing import Any
 
-from micrograd_like._extras import require
+from micrograd_like._extras import progress_bar
 from micrograd_like.anomaly import AnomalyError, describe, detect_anomaly
 from micrograd_like.engine import Value
 from micrograd_like.functional import mean
@@ -136,7 +135,7 @@ def fit(
     size = batch_size or len(samples)
     shuffle = (rng if isinstance(rng, random.Random) else random.Random(rng)).shuffle
     history = History()
-    with _progress_bar(progress, epochs * -(-len(samples) // size)) as bar:
+    with progress_bar(progress, epochs * -(-len(samples) // size), "step") as bar:
         for epoch in range(1, epochs + 1):
             shuffle(samples)
             seen, hits = 0, 0
@@ -208,16 +207,3 @@ def _samples(name: str, data: Iterable[Sample]) -> list[Sample]:
         if not isinstance(sample, Sequence) or len(sample) != 2:
             raise ValueError(f"expected {name} as (inputs, target) pairs, got {sample!r:.60}")
     return samples
-
-
-def _progress_bar(progress: bool | None, steps: int) -> Any:
-    if progress is None:
-        try:
-            import tqdm  # noqa: F401 - only whether it is there
-        except ImportError:
-            progress = False
-        else:
-            progress = sys.stderr.isatty()
-    if not progress:
-        return nullcontext()
-    return require("tqdm", extra="training").tqdm(total=steps, unit="step", file=sys.stderr, dynamic_ncols=True)

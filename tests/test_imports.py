@@ -18,7 +18,8 @@ LEVELS = [
     {"functional", "anomaly"},
     {"nn", "optim"},
     {"training", "weights"},
-    {"drawing", "explain", "testing", "compiler"},
+    {"drawing", "testing", "compiler"},
+    {"explain"},
     {"player", "stepper"},
     {"__init__", "cli", "__main__"},
 ]

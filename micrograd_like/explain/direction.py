@@ -1,0 +1,288 @@
+"""Which way to go, and how far: probing each parameter up and down, and sweeping the learning rate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from micrograd_like.drawing.plots import Plot
+from micrograd_like.engine import Value
+from micrograd_like.explain.line import Line
+from micrograd_like.explain.replay import Backward, Curvature, Replay
+from micrograd_like.explain.report import (
+    Parameters,
+    Report,
+    Table,
+    check_loss,
+    check_positive,
+    in_carrier,
+    named,
+    rest,
+    show,
+    signed,
+)
+from micrograd_like.ieee import Number, number
+
+_DOUBLINGS = 60  # how far beyond the swept rates the largest helpful one is looked for
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a little more and a little less of one parameter does to the loss."""
+
+    name: str
+    value: Number
+    up: Number  # the change of the loss at value + ε
+    down: Number  # and at value - ε
+    gradient: Number
+    epsilon: Number
+
+    @property
+    def slope(self) -> Number:
+        """(up - down) / 2ε: the gradient as far as the two probes can tell."""
+        return (self.up - self.down) / (2 * self.epsilon)
+
+    @property
+    def direction(self) -> int:
+        """Which probe lowers the loss more: 1 up, -1 down, 0 neither."""
+        if self.up < 0 or self.down < 0:
+            return 1 if self.up < self.down else -1 if self.down < self.up else 0
+        return 0
+
+    @property
+    def downhill(self) -> int:
+        """Which way the gradient says is down: 1 up, -1 down, 0 neither."""
+        return 1 if self.gradient < 0 else -1 if self.gradient > 0 else 0
+
+
+@dataclass(frozen=True, repr=False)
+class ProbeReport(Report):
+    """Directions found by trying, beside the gradient's."""
+
+    probes: tuple[Probe, ...]
+    epsilon: Number
+    nodes: int  # that one evaluation of the loss computes again
+
+    @property
+    def probe_evaluations(self) -> int:
+        """Evaluations of the loss that probing needs: two for each parameter, and the one to compare with."""
+        return 2 * len(self.probes) + 1
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """What the gradient needs: the loss once, and once backwards."""
+        return 2
+
+    @property
+    def agreeing(self) -> int:
+        """For how many parameters both say the same."""
+        return sum(probe.direction == probe.downhill for probe in self.probes)
+
+    @property
+    def title(self) -> str:
+        return (
+            f"Trying ±{show(self.epsilon)} finds the gradient's direction for {self.agreeing} of {len(self.probes)} "
+            f"parameters, with {self.probe_evaluations} evaluations of the loss where the gradient needs "
+            f"{self.gradient_evaluations}"
+        )
+
+    def _table(self, rows: int | None) -> Table:
+        ways = {1: "up", -1: "down", 0: "neither"}
+        ranked = sorted(self.probes, key=lambda p: -abs(p.gradient))
+        body = [
+            (
+                p.name,
+                signed(p.up),
+                signed(p.down),
+                ways[p.direction],
+                ways[p.downhill],
+                signed(p.slope),
+                signed(p.gradient),
+            )
+            for p in ranked[:rows]
+        ]
+        columns = ("parameter", "at p+ε", "at p−ε", "tried", "gradient says", "slope tried", "gradient")
+        return Table(columns, body, notes=rest(len(self.probes), rows, "parameters"))
+
+    def plot(self) -> Plot:
+        from micrograd_like.explain.pictures import probes
+
+        return probes(self)
+
+
+def probe_direction(loss: Value, parameters: Parameters, epsilon: Any = 1e-3) -> ProbeReport:
+    """Try each parameter a little higher and a little lower, and compare with what the gradient says at once.
+
+    Costs two evaluations of each parameter's own dependents; a program without a graph evaluates the whole loss each time.
+
+    >>> w = Value(2.0, label="w")
+    >>> report = probe_direction(w * w, [w], epsilon=0.5)
+    >>> report.probes[0].down, report.probes[0].up, report.probes[0].direction
+    (-1.75, 2.25, -1)
+
+    Raises:
+        TypeError: the loss or a parameter is not a Value, or epsilon is no number.
+        ValueError: epsilon is not above 0, the loss is not finite, a parameter occurs twice, or the graph is out of date.
+    """
+    check_loss(loss)
+    epsilon = number(check_positive("epsilon", epsilon))
+    by_name = named(parameters)
+    replay = Replay(loss)
+    slots = [replay.slots[p] for p in by_name.values() if p in replay.slots]
+    backward = Backward(replay, slots)
+    adjoints = backward(replay.base)
+    found = []
+    for name, parameter in by_name.items():
+        step = in_carrier(epsilon, parameter.data)
+        slot = replay.slots.get(parameter)
+        if slot is None:
+            found.append(Probe(name, parameter.data, 0, 0, 0, step))
+            continue
+        up, down = (replay.root_moved(slot, x) - loss.data for x in (parameter.data + step, parameter.data - step))
+        found.append(Probe(name, parameter.data, up, down, adjoints[slot], step))
+    return ProbeReport(tuple(found), epsilon, len(backward.forward))
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One step with one learning rate."""
+
+    lr: Number
+    after: Number  # the loss
+    change: Number
+    predicted: Number
+    slope: Number  # of the loss along the step, where it ends: above 0 behind the valley
+
+    @property
+    def verdict(self) -> str:
+        """ "helps", "overshoots" (past the valley's floor, but still lower than before), "hurts" or "stays"."""
+        if not self.change < 0:
+            return "stays" if self.change == 0 else "hurts"
+        return "overshoots" if self.slope > 0 else "helps"
+
+
+@dataclass(frozen=True, repr=False)
+class Sweep(Report):
+    """One step from the same place, with many learning rates."""
+
+    before: Number
+    rates: tuple[Rate, ...]  # ascending
+    largest: Number | None  # the largest rate that still helps; None when none was found to hurt
+    curvature: Number  # of the loss along the gradient: gᵀHg / gᵀg
+    tolerance: float
+
+    @property
+    def theory(self) -> Number | None:
+        """2 / curvature: the largest helpful rate if the loss were a parabola; None where it bends down."""
+        return 2 / self.curvature if self.curvature > 0 else None
+
+    @property
+    def best(self) -> Rate:
+        """The swept rate after which the loss is lowest."""
+        return min(self.rates, key=lambda rate: (rate.after != rate.after, rate.after))
+
+    @property
+    def title(self) -> str:
+        if self.largest is None:
+            text = "No learning rate was found to hurt"
+        else:
+            text = f"A step helps up to learning rate {show(self.largest)}"
+        theory = "the loss bends down there" if self.theory is None else f"2/curvature says {show(self.theory)}"
+        return f"{text} ({theory}); of the {len(self.rates)} tried, {show(self.best.lr)} lowers it most"
+
+    def _table(self, rows: int | None) -> Table:
+        body = [
+            (show(r.lr), show(r.after), signed(r.predicted), signed(r.change), r.verdict)
+            for r in (self.rates if rows is None else self.rates[:rows])
+        ]
+        notes = rest(len(self.rates), rows, "learning rates")
+        return Table(("learning rate", "loss after", "predicted", "change", "verdict"), body, 0, notes)
+
+    def plot(self) -> Plot:
+        from micrograd_like.explain.pictures import sweep
+
+        return sweep(self)
+
+
+def step_sweep(
+    loss: Value, parameters: Parameters, rates: Iterable[Any] | None = None, tolerance: float = 1e-6
+) -> Sweep:
+    """One step of gradient descent from here with many learning rates: which help, which overshoot, which hurt.
+
+    The largest rate that still helps is where the loss after the step, seen along the rates, first is as high again as
+    before: bracketed by the rates swept (and their doubles or halves if need be), then bisected to a relative tolerance.
+    The theory beside it, 2/curvature, takes the loss for a parabola along its gradient.
+
+    Costs a gradient per rate and an evaluation per bisection. `rates` are 2^-10 to 2^4 times 1/curvature by default (or
+    times 1, where the curvature is not positive).
+
+    >>> w = Value(3.0, label="w")
+    >>> report = step_sweep(w * w, [w], [0.25, 0.75, 1.5])
+    >>> [rate.verdict for rate in report.rates], round(report.largest, 5), report.theory
+    (['helps', 'overshoots', 'hurts'], 1.0, 1.0)
+
+    Raises:
+        TypeError: the loss or a parameter is not a Value, or a rate is no number.
+        ValueError: a rate is not above 0, there are none, the loss or its gradient is not finite, or the gradient is 0.
+    """
+    check_loss(loss)
+    check_positive("tolerance", tolerance)
+    by_name = named(parameters)
+    replay = Replay(loss)
+    slots = [replay.slots[p] for p in by_name.values() if p in replay.slots]
+    backward = Backward(replay, slots)
+    adjoints = backward(replay.base)
+    direction = {slot: -adjoints[slot] for slot in slots}
+    size = sum(g * g for g in direction.values())
+    if not (isfinite(size) and size > 0):
+        raise ValueError(f"expected a gradient that is finite and not 0, but its square is {size}: no step to sweep")
+    curvature = Curvature(replay, backward, adjoints).along(direction) / size
+    line = Line(replay, direction, backward)
+    tried = _default(curvature) if rates is None else rates
+    exact = {lr: in_carrier(number(check_positive("every rate", lr)), size) for lr in tried}
+    if not exact:
+        raise ValueError("expected at least one learning rate, got none")
+    found = []
+    for lr in sorted(exact.values()):
+        values = line.at(lr)
+        here = backward(values)
+        slope = sum(here[slot] * d for slot, d in direction.items())
+        after = values[replay.roots[0]]
+        found.append(Rate(lr, after, after - loss.data, -lr * size, slope))
+
+    def helps(lr: Number) -> bool:
+        return bool(line.look(lr).loss < loss.data)
+
+    largest = _largest(helps, [rate.lr for rate in found], tolerance)
+    return Sweep(loss.data, tuple(found), largest, curvature, tolerance)
+
+
+def _default(curvature: Number) -> list[Number]:
+    unit = 1 / curvature if curvature > 0 else 1
+    return [unit * 2**k if k >= 0 else unit / 2**-k for k in range(-10, 5)]
+
+
+def _largest(helps: Callable[[Number], bool], rates: list[Number], tolerance: float) -> Number | None:
+    """The rate at which steps stop helping, seen from small ones; None when none stops."""
+    good, bad = 0 * rates[0], None
+    for lr in rates:
+        if not helps(lr):
+            bad = lr
+            break
+        good = lr
+    for _ in range(_DOUBLINGS):
+        if bad is not None:
+            break
+        good, bad = (good * 2, None) if helps(good * 2) else (good, good * 2)
+    if bad is None:
+        return None
+    for _ in range(_DOUBLINGS):
+        if good:
+            break
+        good, bad = (bad / 2, bad) if helps(bad / 2) else (good, bad / 2)
+    while good and bad - good > tolerance * good:
+        middle = (good + bad) / 2
+        good, bad = (middle, bad) if helps(middle) else (good, middle)
+    return good

@@ -1,0 +1,126 @@
+"""Why a bias acts differently from a weight: ∂L/∂wᵢ = Σ xᵢ·δ and ∂L/∂b = Σ δ, with a neuron's own numbers.
+
+δ is the derivative of the loss with respect to what the neuron adds up before its activation, once for each time the
+neuron was used (for each sample of a batch). A weight sees it through its input, a bias sees it bare.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from micrograd_like import ops
+from micrograd_like.drawing.plots import Plot
+from micrograd_like.engine import Value
+from micrograd_like.explain.replay import Backward, Replay, describe, local_derivatives, operation
+from micrograd_like.explain.report import Report, Table, check_loss, name_of, show, signed
+from micrograd_like.ieee import Number
+from micrograd_like.nn import Neuron
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A weight with its input, or the bias, whose input is 1."""
+
+    name: str
+    value: Number
+    inputs: tuple[Number, ...]  # for each use of the neuron
+    gradient: Number  # Σ input · δ
+    without: Number  # the change of the loss if it were 0
+
+
+@dataclass(frozen=True, repr=False)
+class NeuronReport(Report):
+    """A neuron's connections, the strongest first: by what the loss would lose or gain without them."""
+
+    name: str
+    deltas: tuple[Number, ...]  # δ for each use of the neuron
+    weights: tuple[Connection, ...]
+    bias: Connection
+
+    @property
+    def by_strength(self) -> list[Connection]:
+        """Weights and bias, the one that the loss depends on most first."""
+        return sorted([*self.weights, self.bias], key=lambda connection: -abs(connection.without))
+
+    @property
+    def title(self) -> str:
+        strongest = self.by_strength[0]
+        verb = "raise" if strongest.without > 0 else "lower" if strongest.without < 0 else "change"
+        return (
+            f"{self.name or 'The neuron'}: its bias feels Σδ = {signed(self.bias.gradient)}, a weight feels Σx·δ; "
+            f"cutting {strongest.name} would {verb} the loss most, by {signed(strongest.without)}"
+        )
+
+    def _table(self, rows: int | None) -> Table:
+        uses = len(self.deltas)
+        body = [
+            (
+                c.name,
+                show(c.value),
+                "1" if c is self.bias else show(sum(c.inputs) / max(uses, 1)),
+                signed(c.gradient),
+                signed(c.without),
+            )
+            for c in self.by_strength[:rows]
+        ]
+        notes = [f"The neuron was used {uses} times; δ adds up to {signed(self.bias.gradient)}."]
+        if uses == 1:
+            notes = [f"δ = {signed(self.deltas[0])}: the bias's gradient is δ, a weight's is its input times δ."]
+        return Table(("connection", "value", "mean input", "gradient", "loss without it"), body, notes=notes)
+
+    def plot(self) -> Plot:
+        from micrograd_like.explain.pictures import connections
+
+        return connections(self)
+
+
+def explain_neuron(loss: Value, neuron: Neuron) -> NeuronReport:
+    """What a neuron's weights and bias feel of the loss, and which of its connections are strong.
+
+    The neuron is one of this library, or anything with its attributes `w` (weights) and `b`; the sum may have been
+    recorded as one node or as products that are added up. Costs a gradient through what depends on the neuron, and an
+    evaluation of that for each connection.
+
+    >>> neuron = Neuron(2, nonlin=False, rng=1)
+    >>> report = explain_neuron(neuron([3.0, 5.0]) * 2.0, neuron)
+    >>> report.deltas, [weight.gradient for weight in report.weights], report.bias.gradient
+    ((2.0,), [6.0, 10.0], 2.0)
+
+    Raises:
+        TypeError: the loss is not a Value, or the neuron has no weights and bias.
+        ValueError: the loss is not finite or does not depend on the neuron, a weight is not multiplied with an input, or
+            the graph is out of date.
+    """
+    weights, bias = list(getattr(neuron, "w", ())), getattr(neuron, "b", None)
+    if not weights or not all(isinstance(p, Value) for p in (*weights, bias)):
+        raise TypeError(f"expected a neuron with weights w and a bias b, got {type(neuron).__name__}: {neuron!r:.60}")
+    replay = Replay(check_loss(loss))
+    missing = [name_of(p) for p in (*weights, bias) if p not in replay.slots]
+    if missing:
+        raise ValueError(f"no path: the loss does not depend on {', '.join(missing[:3])}")
+    slots = [replay.slots[p] for p in (*weights, bias)]
+    adjoints = Backward(replay, slots)(replay.base)
+    deltas = tuple(_derivative(replay, user, slots[-1]) * adjoints[user] for user in replay.consumers[slots[-1]])
+    found = []
+    for slot, parameter in zip(slots, (*weights, bias), strict=True):
+        inputs = [_input(replay, user, slot) for user in replay.consumers[slot]] if parameter is not bias else [1]
+        without = replay.root_moved(slot, 0 * replay.base[slot]) - loss.data
+        found.append(Connection(name_of(parameter), parameter.data, tuple(inputs), adjoints[slot], without))
+    return NeuronReport(getattr(neuron, "name", ""), deltas, tuple(found[:-1]), found[-1])
+
+
+def _derivative(replay: Replay, user: int, operand: int) -> Number:
+    """∂(user)/∂(operand): for a neuron in one node, 0 where its ReLU is off."""
+    return local_derivatives(replay, user)[replay.operands[user].index(operand)]
+
+
+def _input(replay: Replay, user: int, weight: int) -> Number:
+    """What a weight is multiplied with by the node that uses it."""
+    operands = replay.operands[user]
+    place, half = operands.index(weight), len(operands) // 2
+    if operation(replay, user) in (ops.dot, ops.relu_dot, ops.mul):
+        return replay.base[operands[place + half if place < half else place - half]]
+    raise ValueError(
+        f"expected {describe(replay.nodes[weight])} as a weight, which is multiplied with an input; "
+        f"it is used by {describe(replay.nodes[user])}"
+    )

@@ -1,0 +1,208 @@
+"""What all reports share: a sentence as title, a table, and notes; as text, in a notebook and as a picture."""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from html import escape
+from math import isfinite
+from typing import Any
+
+from micrograd_like import ieee
+from micrograd_like.drawing.plots import Plot
+from micrograd_like.engine import Value
+from micrograd_like.explain.replay import Replay
+from micrograd_like.ieee import Number
+from micrograd_like.nn import Module
+
+Parameters = Module | Mapping[str, Value] | Iterable[Value]
+ROWS = 10  # how many rows a report prints; `report.text(rows=None)` prints all
+
+
+def show(x: Number, sign: bool = False) -> str:
+    """A number for a reader, with four significant digits."""
+    x = ieee.as_float(x)
+    return "0" if x == 0 else f"{x:+.4g}" if sign else f"{x:.4g}"
+
+
+def signed(x: Number) -> str:
+    """A number for a reader that always shows its sign: a change."""
+    return show(x, sign=True)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of text; the first `names` of them are words, aligned left, the others are numbers, aligned right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    names: int = 1
+    notes: Sequence[str] = field(default=())
+
+
+class Report(ABC):
+    """An answer that prints as an aligned table, shows itself in a notebook and draws itself."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """The answer in a sentence, with its numbers."""
+
+    @abstractmethod
+    def _table(self, rows: int | None) -> Table:
+        """The table, with at most so many rows; None for all."""
+
+    @abstractmethod
+    def plot(self) -> Plot:
+        """The answer as a picture, with `.savefig(path)`; its `.figure` is matplotlib's.
+
+        Raises:
+            ImportError: matplotlib is missing; the error names the extra that installs it.
+        """
+
+    def to_svg(self) -> str:
+        """The picture as SVG: the same bytes for the same report. Raises ImportError as `plot` does."""
+        return self.plot().to_svg()
+
+    def text(self, rows: int | None = ROWS) -> str:
+        """The title, the table with at most so many rows (None for all), and the notes."""
+        table = self._table(rows)
+        cells = [table.columns, *table.rows]
+        widths = [max(len(line[i]) for line in cells) for i in range(len(table.columns))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if i < table.names else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in cells
+        ]
+        rule = "─" * max(len(line) for line in lines)
+        return "\n".join([self.title, "", lines[0], rule, *lines[1:], *([""] if table.notes else []), *table.notes])
+
+    def __str__(self) -> str:
+        return self.text()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        table = self._table(ROWS)
+
+        def line(tag: str, cells: Sequence[str]) -> str:
+            sides = ["left" if i < table.names else "right" for i in range(len(cells))]
+            return "".join(
+                f'<{tag} style="text-align:{side}">{escape(cell)}</{tag}>'
+                for side, cell in zip(sides, cells, strict=True)
+            )
+
+        return (
+            f"<p><strong>{escape(self.title)}</strong></p>"
+            f"<table><thead><tr>{line('th', table.columns)}</tr></thead><tbody>"
+            + "".join(f"<tr>{line('td', row)}</tr>" for row in table.rows)
+            + "</tbody></table>"
+            + "".join(f"<p>{escape(note)}</p>" for note in table.notes)
+        )
+
+
+def rest(total: int, rows: int | None, what: str) -> list[str]:
+    """The note that says how many rows were left out."""
+    return [f"… and {total - rows} more {what}"] if rows is not None and total > rows else []
+
+
+def check_loss(loss: Any) -> Value:
+    """A loss that can be explained.
+
+    Raises:
+        TypeError: it is not a Value.
+        ValueError: it is not finite.
+    """
+    if not isinstance(loss, Value):
+        raise TypeError(f"expected the loss as a Value, got {type(loss).__name__}: {loss!r:.60}")
+    if not isfinite(loss.data):
+        raise ValueError(f"the loss is {loss.data}; expected a finite number")
+    return loss
+
+
+def check_positive(name: str, x: Any) -> Number:
+    """A finite number above 0. Raises TypeError or ValueError that names it."""
+    try:
+        fits = isfinite(x) and x > 0
+    except TypeError:
+        raise TypeError(f"expected {name} as a number above 0, got {type(x).__name__}: {x!r:.60}") from None
+    if not fits:
+        raise ValueError(f"expected {name} as a finite number above 0, got {x!r:.60}")
+    return x
+
+
+def check_count(name: str, n: Any, at_least: int = 1) -> int:
+    """A whole number. Raises ValueError that names it."""
+    if not hasattr(n, "__index__") or isinstance(n, bool) or n < at_least:
+        raise ValueError(f"expected {name} as a whole number of at least {at_least}, got {n!r:.60}")
+    return int(n)
+
+
+def name_of(node: Value) -> str:
+    """What a report calls a node."""
+    return node.label or (node.op.symbol if node.op else "unlabelled")
+
+
+def in_carrier(x: Number, like: Number) -> Number:
+    """A number beside a fraction as a fraction, so that what is exact stays exact."""
+    return Fraction(x) if isinstance(like, Fraction) and isinstance(x, (int, float)) else x
+
+
+def named(parameters: Parameters) -> dict[str, Value]:
+    """Parameters by name: a module's, a mapping's, or Values by their labels.
+
+    Raises:
+        TypeError: one is not a Value.
+        ValueError: there are none, or one occurs twice, or two have the same name.
+    """
+    if isinstance(parameters, Module):
+        pairs = list(parameters.named_parameters())
+    elif isinstance(parameters, Mapping):
+        pairs = list(parameters.items())
+    else:
+        pairs = [(getattr(p, "label", "") or f"parameter {i}", p) for i, p in enumerate(parameters)]
+    for name, parameter in pairs:
+        if not isinstance(parameter, Value):
+            raise TypeError(f"expected parameter {name} as a Value, got {type(parameter).__name__}: {parameter!r:.60}")
+        if parameter.args:
+            raise ValueError(f"{name} was computed; expected parameters that can be set, which are leaves")
+    if not pairs:
+        raise ValueError("expected at least one parameter, got none")
+    seen: dict[Any, str] = {}
+    for name, parameter in pairs:
+        for key in (name, parameter):
+            if key in seen:
+                raise ValueError(f"expected each parameter and each name once, got {name!r} beside {seen[key]!r}")
+        seen[name] = seen[parameter] = name
+    return dict(pairs)
+
+
+def find(replay: Replay, parameter: Value | str) -> Value:
+    """The node meant by a Value, or by the label of one that the loss depends on.
+
+    Raises:
+        TypeError: it is neither a Value nor a text.
+        ValueError: no node has that label, or several; or the Value was computed in another graph.
+    """
+    if isinstance(parameter, str):
+        labelled = [node for node in replay.slots if node.label == parameter]
+        if len(labelled) != 1:
+            labels = sorted({node.label for node in replay.slots if node.label})
+            hint = ", ".join(difflib.get_close_matches(parameter, labels, n=3) or labels[:3])
+            raise ValueError(
+                f"expected the label of one node that the loss depends on, got {parameter!r:.60}, which "
+                f"{len(labelled) or 'no'} nodes have" + (f"; there are {hint}, …" if hint else "")
+            )
+        return labelled[0]
+    if not isinstance(parameter, Value):
+        raise TypeError(
+            f"expected a parameter as a Value or a label, got {type(parameter).__name__}: {parameter!r:.60}"
+        )
+    if parameter.args and parameter not in replay.slots:
+        raise ValueError(f"{name_of(parameter)} was computed in another graph: the loss does not use it")
+    return parameter

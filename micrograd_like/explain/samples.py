@@ -1,0 +1,101 @@
+"""Who pulls which way: a parameter's gradient, split over the training samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from micrograd_like.drawing.plots import Plot
+from micrograd_like.engine import Value
+from micrograd_like.explain.replay import Backward, Replay
+from micrograd_like.explain.report import Report, Table, check_loss, find, name_of, rest, show, signed
+from micrograd_like.ieee import Number
+
+
+@dataclass(frozen=True)
+class SampleShare:
+    """One sample's loss, and its pull on the parameter."""
+
+    name: str
+    loss: Number
+    gradient: Number  # of this sample's loss; a positive one pulls the parameter down
+
+
+@dataclass(frozen=True, repr=False)
+class SampleShares(Report):
+    """The gradient of a sum of losses as a sum over the samples; `samples` are in the order given."""
+
+    parameter: str
+    samples: tuple[SampleShare, ...]
+
+    @property
+    def gradient(self) -> Number:
+        """The gradient of the sum of the losses."""
+        return sum(sample.gradient for sample in self.samples)
+
+    @property
+    def mean(self) -> Number:
+        """The gradient of the mean of the losses."""
+        return self.gradient / len(self.samples)
+
+    @property
+    def by_size(self) -> list[SampleShare]:
+        """The samples, the strongest pull first."""
+        return sorted(self.samples, key=lambda sample: -abs(sample.gradient))
+
+    @property
+    def title(self) -> str:
+        if not any(sample.gradient for sample in self.samples):
+            return f"No sample pulls {self.parameter}: its gradient is 0 in each of {len(self.samples)}"
+        up = sum(sample.gradient < 0 for sample in self.samples)
+        down = sum(sample.gradient > 0 for sample in self.samples)
+        return (
+            f"{up} of {len(self.samples)} samples pull {self.parameter} up and {down} pull it down; "
+            f"the mean gradient is {signed(self.mean)}"
+        )
+
+    def _table(self, rows: int | None) -> Table:
+        body = [
+            (s.name, show(s.loss), signed(s.gradient), "up" if s.gradient < 0 else "down" if s.gradient > 0 else "–")
+            for s in self.by_size[:rows]
+        ]
+        body.append(("sum", show(sum(s.loss for s in self.samples)), signed(self.gradient), ""))
+        return Table(("sample", "loss", "gradient", "pulls"), body, notes=rest(len(self.samples), rows, "samples"))
+
+    def plot(self) -> Plot:
+        from micrograd_like.explain.pictures import sample_bars
+
+        return sample_bars(self)
+
+
+def sample_shares(losses: Iterable[Value], parameter: Value | str, names: Sequence[str] | None = None) -> SampleShares:
+    """A parameter's gradient split over the samples: how each sample's loss pulls on it.
+
+    `names` are the samples' names, their numbers by default. Costs a walk over each sample's graph and, through what
+    depends on the parameter, a gradient.
+
+    >>> w = Value(1.0, label="w")
+    >>> shares = sample_shares([(w - target) ** 2 for target in (0.0, 3.0)], w)
+    >>> [sample.gradient for sample in shares.samples], shares.mean
+    ([2.0, -4.0], -1.0)
+
+    Raises:
+        TypeError: a loss is not a Value, or the parameter neither a Value nor a label.
+        ValueError: there are no losses, or another number of names; a loss is not finite or its graph out of date; no
+            single node has that label; or the Value was computed in another graph.
+    """
+    losses = [check_loss(loss) for loss in losses]
+    if not losses:
+        raise ValueError("expected at least one sample's loss, got none")
+    names = [f"sample {i}" for i in range(len(losses))] if names is None else list(names)
+    if len(names) != len(losses):
+        raise ValueError(f"expected as many names as losses, got {len(names)} and {len(losses)}")
+    everything = Replay(*losses)
+    node = find(everything, parameter)
+    found = []
+    for name, loss in zip(names, losses, strict=True):
+        replay = Replay(loss)
+        slot = replay.slots.get(node)
+        gradient = 0 if slot is None else Backward(replay, [slot])(replay.base)[slot]
+        found.append(SampleShare(name, loss.data, gradient))
+    return SampleShares(name_of(node), tuple(found))

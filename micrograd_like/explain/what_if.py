@@ -1,0 +1,100 @@
+"""What the loss would be, and every node on the way to it, if some numbers were others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from micrograd_like.drawing.plots import Plot
+from micrograd_like.engine import Value
+from micrograd_like.explain.replay import Replay
+from micrograd_like.explain.report import Report, Table, check_loss, find, in_carrier, name_of, rest, show, signed
+from micrograd_like.ieee import Number, number
+
+
+@dataclass(frozen=True)
+class NodeChange:
+    """A node that changed, old beside new."""
+
+    node: Value
+    before: Number
+    after: Number
+
+    @property
+    def name(self) -> str:
+        """Its label, or the symbol of its operation."""
+        return name_of(self.node)
+
+
+@dataclass(frozen=True, repr=False)
+class WhatIf(Report):
+    """The loss with other numbers, and every node that changed, in the order of the computation."""
+
+    before: Number
+    after: Number
+    changed: tuple[NodeChange, ...]
+    without_path: tuple[str, ...]  # what was set but leads nowhere
+
+    @property
+    def change(self) -> Number:
+        """after - before."""
+        return self.after - self.before
+
+    @property
+    def title(self) -> str:
+        if not self.change:
+            return f"The loss would stay {show(self.before)}"
+        verb = "fall" if self.change < 0 else "rise" if self.change > 0 else "change"
+        return f"The loss would {verb} from {show(self.before)} to {show(self.after)}: {signed(self.change)}"
+
+    def _table(self, rows: int | None) -> Table:
+        shown = self.changed if rows is None else self.changed[:rows]
+        body = [(c.name, show(c.before), show(c.after), signed(c.after - c.before)) for c in shown]
+        notes = rest(len(self.changed), rows, "nodes that change")
+        notes += [f"{name}: no path, the loss does not depend on it" for name in self.without_path]
+        return Table(("node", "before", "after", "change"), body, notes=notes)
+
+    def plot(self) -> Plot:
+        from micrograd_like.explain.pictures import node_changes
+
+        return node_changes(self)
+
+
+def what_if(loss: Value, values: Mapping[Any, Any]) -> WhatIf:
+    """The loss if some of its nodes had other numbers; the graph itself stays as it is.
+
+    A parameter or any other node may be set, by the Value or its label: an inner node that is set no longer depends on its
+    operands, so `what_if(loss, {neuron_output: 0})` shows the loss without a neuron. Costs the evaluation of what depends
+    on what was set.
+
+    >>> w, b = Value(2.0, label="w"), Value(1.0, label="b")
+    >>> answer = what_if((w * 3.0 + b).relu(), {w: -1.0})
+    >>> answer.before, answer.after, [(c.name, c.before, c.after) for c in answer.changed]
+    (7.0, 0.0, [('w', 2.0, -1.0), ('*', 6.0, -3.0), ('+', 7.0, -2.0), ('ReLU', 7.0, 0.0)])
+
+    Raises:
+        TypeError: the loss is not a Value, a key is neither a Value nor a label, or a value is no number.
+        ValueError: the loss or a value is not finite, nothing is set, no single node has that label, a Value was computed
+            in another graph, or the graph is out of date.
+    """
+    replay = Replay(check_loss(loss))
+    if not values:
+        raise ValueError("expected at least one node to set, got none")
+    changes, without_path = {}, []
+    for key, value in values.items():
+        node, x = find(replay, key), number(value)
+        if not isfinite(x):
+            raise ValueError(f"expected a finite number for {name_of(node)}, got {x}")
+        if node in replay.slots:
+            changes[replay.slots[node]] = in_carrier(x, node.data)
+        else:
+            without_path.append(name_of(node))
+    after = replay.moved(changes)
+    changed = [
+        NodeChange(node, was, now)
+        for node, was, now in zip(replay.nodes, replay.base, after, strict=True)
+        if node is not None and was != now
+    ]
+    return WhatIf(loss.data, after[replay.roots[0]], tuple(changed), tuple(without_path))

@@ -1,0 +1,221 @@
+"""One step explained: exact fractions, brute force, and nothing touched."""
+
+import gc
+from fractions import Fraction
+
+import pytest
+from explain_cases import exact_cases, float_cases, largest_of_three, rates, snapshot
+from hypothesis import assume, given
+
+from micrograd_like import MLP, SGD, Value, cross_entropy, mean, mse_loss
+from micrograd_like.explain import explain_move, explain_step
+from micrograd_like.explain import step as step_module
+
+
+@given(exact_cases(), rates)
+def test_every_number_of_a_step_of_fractions_is_exact(case, lr):
+    loss = case.loss()
+    report = explain_step(loss, case.model, lr)
+    loss.backward()
+    gradients = {name: p.grad for name, p in case.model.named_parameters()}
+    case.model.zero_grad()
+    moves = {name: -lr * g for name, g in gradients.items()}
+    assert report.before == loss.data
+    assert report.after == case.loss_at(moves)
+    assert [entry.name for entry in report.parameters] == list(gradients)
+    for entry in report.parameters:
+        assert entry.gradient == gradients[entry.name]
+        assert entry.step == moves[entry.name]
+        assert entry.predicted == -lr * gradients[entry.name] ** 2
+        assert entry.alone == case.loss_at({entry.name: entry.step}) - report.before
+    assert report.predicted == sum(entry.predicted for entry in report.parameters)
+    assert report.alone == sum(entry.alone for entry in report.parameters)
+    assert report.interaction == report.change - report.alone
+    assert sum(entry.share for entry in report.parameters) + report.residual == report.change
+    assert abs(report.residual) < Fraction(1, 2**90)
+    assert report.method == "exact"
+
+
+@given(exact_cases(hidden=0), rates)
+def test_the_shares_of_fractions_add_up_exactly_where_the_switches_are_rational(case, lr):
+    assume(case.sample_loss is not largest_of_three)  # a parabola meets a line at irrational places
+    report = explain_step(case.loss(), case.model, lr)
+    assert sum(entry.share for entry in report.parameters) == report.change
+    assert report.residual == 0
+
+
+@given(float_cases(), rates)
+def test_a_step_of_floats_is_what_training_again_gives_bit_by_bit(case, lr):
+    loss = case.loss()
+    before = snapshot(loss)
+    report = explain_step(loss, case.model, float(lr))
+    assert snapshot(loss) == before
+    for entry in report.parameters:
+        assert entry.alone == case.loss_at({entry.name: entry.step}) - report.before
+    loss.backward()
+    SGD(case.model.parameters(), lr=float(lr)).step()
+    assert case.loss().data == report.after
+    total = sum(entry.share for entry in report.parameters)
+    assert total + report.residual == pytest.approx(report.change, abs=1e-12 * max(1, abs(report.before)))
+    size = max(abs(report.change), abs(report.predicted), abs(report.before))
+    assert abs(report.residual) <= 1e-7 * size
+
+
+def tanh_case():
+    model = MLP(2, [4, 4, 1], activation="tanh", rng=6)
+    data = [([0.1 * k - 0.4, (k * k % 7) / 7 - 0.5], (-1.0) ** (k // 3)) for k in range(8)]
+    return model, mse_loss([model(x) for x, _ in data], [y for _, y in data])
+
+
+def test_too_large_a_step_breaks_its_promise_though_no_parameter_breaks_it_alone():
+    model, loss = tanh_case()
+    small, large = explain_step(loss, model, 0.01), explain_step(loss, model, 1.0)
+    assert small.predicted == pytest.approx(small.change, rel=0.1)
+    assert small.alone == pytest.approx(small.change, rel=0.1)
+    assert large.predicted == pytest.approx(100 * small.predicted)
+    assert large.predicted < large.alone < large.change
+    assert large.interaction > 0.3 * abs(large.predicted)
+    alone = sum(entry.alone > 0 for entry in large.parameters)
+    together = sum(entry.share > 0 for entry in large.parameters)
+    assert alone < together
+    assert f"{together} of 37 hurt" in large.lesson
+
+
+def test_the_sentences_agree_with_the_numbers():
+    w, b = Value(2.0, label="w"), Value(0.5, label="b")
+    loss = (w * 3.0 + b) ** 2.0
+    report = explain_step(loss, [w, b], 0.01)
+    promise = "-15.21, where the gradient promised -16.9"
+    assert report.title == f"The step with learning rate 0.01 lowers the loss from 42.25 to 27.04: {promise}"
+    raised = explain_step(loss, [w, b], 1.0)
+    assert "raises the loss" in raised.title
+    flat = explain_step((w - 2.0) ** 2.0, [w], 1.0)
+    assert "does not change the loss" in flat.title
+    assert report.by_share[0].name == "w"
+    assert report["b"].gradient == 13.0
+    with pytest.raises(KeyError, match="no parameter 'c'"):
+        report["c"]
+
+
+def test_the_table_shows_the_largest_shares_and_the_sums():
+    model, loss = tanh_case()
+    report = explain_step(loss, model, 0.5)
+    lines = str(report).splitlines()
+    assert lines[0] == report.title
+    assert lines[2].split() == ["parameter", "value", "gradient", "step", "predicted", "alone", "curvature", "share"]
+    assert [line.split()[0] for line in lines[4:14]] == [entry.name for entry in report.by_share[:10]]
+    assert lines[14].startswith("all")
+    assert "… and 27 more parameters" in lines
+    assert len(report.text(rows=None).splitlines()) == len(lines) + 27 - 1
+    assert repr(report) == str(report)
+
+
+def test_a_parameter_without_a_path_says_so():
+    w, unused = Value(2.0, label="w"), Value(1.0, label="unused")
+    report = explain_step(w * w, [w, unused], 0.1)
+    entry = report["unused"]
+    assert (entry.gradient, entry.step, entry.alone, entry.share, entry.has_path) == (0, 0, 0, 0, False)
+    assert "no path" in str(report)
+
+
+def test_any_move_can_be_explained():
+    v, w = Value(Fraction(2), label="v"), Value(Fraction(3), label="w")
+    report = explain_move(v * w, [v, w], {"v": Fraction(1), "w": 2})
+    assert report.change == 3 * 5 - 2 * 3
+    assert [entry.share for entry in report.parameters] == [4, 5]
+    assert report.predicted == 1 * 3 + 2 * 2
+    assert report.title.startswith("The step raises the loss")
+    still = explain_move(v * w, {"a": v, "b": w}, {"b": 1})
+    assert [entry.share for entry in still.parameters] == [0, 2]
+    with pytest.raises(ValueError, match="got one for 'c'"):
+        explain_move(v * w, {"a": v, "b": w}, {"c": 1})
+    with pytest.raises(ValueError, match="finite move for a, got inf"):
+        explain_move(x * 2.0, {"a": x}, {"a": float("inf")})
+
+
+def test_a_float_learning_rate_beside_fractions_is_taken_exactly():
+    w = Value(Fraction(1), label="w")
+    report = explain_step(w * w, [w], 0.1)
+    assert report["w"].step == -Fraction(0.1) * 2
+    assert report.residual == 0
+
+
+w, x = Value(1.0, label="w"), Value(0.5, label="x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((2.0, [w], 0.1), TypeError, "expected the loss as a Value, got float"),
+        ((Value(-1.0).log() * w, [w], 0.1), ValueError, "the loss is nan"),
+        ((w * x, [w], 0.0), ValueError, "expected lr as a finite number above 0, got 0.0"),
+        ((w * x, [w], float("nan")), ValueError, "expected lr as a finite number above 0, got nan"),
+        ((w * x, [w], "fast"), TypeError, "expected lr as a number above 0, got str"),
+        ((w * x, [], 0.1), ValueError, "expected at least one parameter, got none"),
+        ((w * x, [w, 3.0], 0.1), TypeError, "expected parameter parameter 1 as a Value, got float"),
+        ((w * x, [w, w], 0.1), ValueError, "each parameter and each name once, got 'w' beside 'w'"),
+        ((w * x, {"a": w, "b": w}, 0.1), ValueError, "got 'b' beside 'a'"),
+        ((w * x, [w, Value(2.0, label="w")], 0.1), ValueError, "each name once"),
+        ((w * x, [w * 1.0], 0.1), ValueError, "was computed; expected parameters that can be set"),
+        ((w * x, [Value(1.0, label="stranger")], 0.1), ValueError, r"none of the 1 parameters \(stranger, …\)"),
+        (((w - 1.0).sqrt(), [w], 0.1), ValueError, "the gradient of w is inf"),
+        ((-(w * -3.0).exp(), [w], 1e300), ValueError, "the step would make the loss -?inf"),
+    ],
+)
+def test_bad_input_is_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        explain_step(*arguments)
+
+
+@pytest.mark.parametrize("option", [{"tolerance": 0}, {"budget": 0}, {"budget": 1.5}])
+def test_bad_options_are_named(option):
+    with pytest.raises(ValueError, match=f"expected {next(iter(option))}"):
+        explain_step(w * x, [w], 0.1, **option)
+
+
+@pytest.mark.parametrize("interrupted", ["shares", "Curvature", "Line"])
+def test_an_interrupted_explanation_leaves_the_graph_as_it_was(monkeypatch, interrupted):
+    model, loss = tanh_case()
+    loss.backward()
+    before = snapshot(loss)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(step_module, interrupted, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        explain_step(loss, model, 0.1)
+    assert snapshot(loss) == before
+
+
+def test_the_progress_bar_is_shown_on_request(capsys):
+    model, loss = tanh_case()
+    explain_step(loss, model, 0.1, progress=True)
+    shown = capsys.readouterr().err
+    assert "37/37" in shown
+    assert "gradient" in shown
+
+
+def test_two_processes_would_print_the_same():
+    model, loss = tanh_case()
+    assert str(explain_step(loss, model, 0.5)) == str(explain_step(loss, model, 0.5))
+
+
+def test_nothing_stays_alive():
+    model, loss = tanh_case()
+    gc.collect()
+    gc.disable()
+    try:
+        before = len(gc.get_objects())
+        explain_step(loss, model, 0.1)
+        assert len(gc.get_objects()) - before < 50
+    finally:
+        gc.enable()
+
+
+def test_a_batch_of_several_outputs_is_explained_too():
+    model = MLP(3, [4, 3], rng=2)
+    loss = mean([cross_entropy(model([0.1 * k, 0.5 - k * 0.2, 1.0]), k % 3) for k in range(6)])
+    report = explain_step(loss, model, 0.5)
+    assert abs(report.residual) < 1e-9
+    assert report.change < 0
