@@ -133,7 +133,7 @@ def _check_root(root: Any) -> None:
 def _check_size(count: int, max_nodes: int) -> None:
     if count > max_nodes:
         raise ValueError(
-            f"the drawing would have {count:,} nodes, more than max_nodes={max_nodes:,}; "
+            f"the drawing would have at least {count:,} nodes, more than max_nodes={max_nodes:,}; "
             "depth='neurons' or depth='layers' folds it, stop= draws a part of it"
         )
 
