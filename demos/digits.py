@@ -7,10 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from micrograd_like.drawing.plots import plot_learning, plot_weights
-
 import micrograd_like as mg
 from micrograd_like.data import load_digits
+from micrograd_like.drawing.plots import plot_learning, plot_weights
 
 
 def main() -> None:
@@ -22,9 +21,7 @@ def main() -> None:
         train, held_out = ([(x, int(digit == yes)) for x, digit in part] for part in (train, held_out))
         model, loss = mg.MLP(64, [8, 1], rng=options.seed), mg.binary_cross_entropy_with_logits
     else:  # one output for each digit, the largest wins
-        train, held_out = (
-            [(x, options.classes.index(digit)) for x, digit in part] for part in (train, held_out)
-        )
+        train, held_out = ([(x, options.classes.index(digit)) for x, digit in part] for part in (train, held_out))
         model, loss = mg.MLP(64, [32, len(options.classes)], rng=options.seed), mg.cross_entropy
     question = f"Is it a {yes} or a {no}?" if binary else f"Which of {', '.join(map(str, options.classes))} is it?"
     print(f"{question} {len(train)} handwritten digits to learn from, {len(held_out)} held out.")
