@@ -12,7 +12,7 @@ demo: $(VENV)/demos.ok ## train on handwritten digits, draw what the network lea
 	$(BIN)/python -m micrograd_like demo digits
 
 test: $(VENV)/dev.ok ## run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses auto $(PYTEST_OPTIONS)
 
 check: lint types coverage doctests demos ## run everything that must pass: lint, types, tests with coverage, doctests, demos
 
@@ -24,7 +24,7 @@ types: $(VENV)/dev.ok ## check the types
 	$(BIN)/mypy
 
 coverage: $(VENV)/dev.ok ## run the tests and demand 95 % of lines and branches
-	$(BIN)/python -m pytest -q --cov --cov-report=term
+	$(MAKE) test PYTEST_OPTIONS="--cov --cov-report=term"
 
 doctests: $(VENV)/dev.ok ## run the examples in docstrings and in the README
 	$(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' micrograd_like README.md
