@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import isfinite
@@ -15,7 +15,8 @@ from micrograd_like import engine
 from micrograd_like.engine import Value
 
 _PACKAGE = str(Path(__file__).parent)
-_recorded_at: ContextVar[dict[int, tuple[str, int]] | None] = ContextVar("recorded_at", default=None)
+Places = dict[int, tuple[str, int]]  # id of a node -> file and line that recorded it
+_watch: ContextVar[tuple[Places, bool] | None] = ContextVar("watch", default=None)  # and whether an anomaly raises
 _lock = Lock()
 _watchers = 0
 
@@ -42,19 +43,34 @@ def detect_anomaly() -> Iterator[None]:
     Traceback (most recent call last):
     micrograd_like.anomaly.AnomalyError: log(x=0.0) = -inf, recorded at <doctest micrograd_like.anomaly.detect_anomaly[1]>:2
     """
+    with _watching(raises=True):
+        yield
+
+
+@contextmanager
+def recorded_lines() -> Iterator[Callable[[Value], str]]:
+    """Remember which line of the user's program records each operation; gives a function from a node to "file:line"."""
+    with _watching(raises=False) as places:
+        yield lambda node: _location(node, places)
+
+
+@contextmanager
+def _watching(raises: bool) -> Iterator[Places]:
     global _watchers
-    token = _recorded_at.set({})
+    outer = _watch.get()
+    places: Places = {} if outer is None else outer[0]  # an inner block still knows what an outer one saw
+    token = _watch.set((places, raises or (outer is not None and outer[1])))
     with _lock:
         _watchers += 1
         engine.watch_forward, engine.watch_backward = _check_forward, _check_backward
     try:
-        yield
+        yield places
     finally:
         with _lock:
             _watchers -= 1
             if not _watchers:
                 engine.watch_forward = engine.watch_backward = None
-        _recorded_at.reset(token)
+        _watch.reset(token)
 
 
 def describe(node: Value) -> str:
@@ -73,23 +89,25 @@ def _call(node: Value) -> str:
 
 
 def _check_forward(node: Value) -> None:
-    places = _recorded_at.get()
-    if places is None:  # another thread or task watches
+    watch = _watch.get()
+    if watch is None:  # another thread or task watches
         return
+    places, raises = watch
     # By identity and without holding the node: a later node at the same address records its own place here.
     places[id(node)] = _user_line()
-    if not isfinite(node.data):
-        location = _location(node)
+    if raises and not isfinite(node.data):
+        location = _location(node, places)
         raise AnomalyError(f"{describe(node)}, recorded at {location}", node, location)
 
 
 def _check_backward(node: Value) -> None:
-    if _recorded_at.get() is None or node.op is None:
+    watch = _watch.get()
+    if watch is None or not watch[1] or node.op is None:
         return
     numbers = [x.data if isinstance(x, Value) else x for x in node.operands]
     for operand, adjoint in zip(node.operands, node.op.adjoints(node.grad, node.data, numbers), strict=True):
         if isinstance(operand, Value) and adjoint is not None and not isfinite(adjoint):
-            location = _location(node)
+            location = _location(node, watch[0])
             raise AnomalyError(
                 f"the gradient of {_call(node)} with respect to {operand.label or operand.data} is {adjoint} "
                 f"where the gradient of its result is {node.grad}; recorded at {location}",
@@ -106,7 +124,6 @@ def _user_line() -> tuple[str, int]:
     return frame.f_code.co_filename, frame.f_lineno
 
 
-def _location(node: Value) -> str:
-    places = _recorded_at.get() or {}
+def _location(node: Value, places: Places) -> str:
     file, line = places.get(id(node), ("an unwatched place", 0))
     return f"{file}:{line}" if line else file

@@ -255,8 +255,12 @@ def _data(x: Any) -> Number:
 
 
 def _constant(x: Any, like: Number) -> Number:
-    """A plain number beside a Value; an int becomes an exact carrier's own beside one."""
-    return type(like)(int(x)) if isinstance(x, int) and type(like) is not float else number(x)
+    """A plain number beside a Value: where its carrier can hold it exactly, in that carrier."""
+    kind = type(like)
+    if isinstance(x, int) and kind is not float:
+        return kind(int(x))
+    x = number(x)
+    return kind(x) if type(x) is float and hasattr(like, "_mpf_") else x
 
 
 _new = Value.__new__

@@ -32,7 +32,8 @@ _ON_NUMBERS: dict[str, Any] = {"__builtins__": builtins}
 
 
 def _on_numbers(rule: Rule) -> Rule:
-    assert isinstance(rule, FunctionType)
+    if not isinstance(rule, FunctionType) or rule.__globals__ is not globals():
+        return rule  # a rule from another module keeps its own names; rows evaluate numbers too
     return FunctionType(rule.__code__, _ON_NUMBERS, rule.__name__, rule.__defaults__, rule.__closure__)
 
 

@@ -223,6 +223,12 @@ def test_gradients_at_fifty_digits_are_mpmaths() -> None:
         assert abs(y.grad - mpmath.diff(f, (x0, y0), (0, 1))) < mpmath.mpf(10) ** -40
 
 
+def test_a_float_beside_a_fifty_digit_number_gets_fifty_digits() -> None:
+    with mpmath.workdps(50):
+        node = ops.max(Value(mpmath.mpf(-1)), 0.1).exp()
+        assert abs(node.data - mpmath.exp(mpmath.mpf(0.1))) < mpmath.mpf(10) ** -48
+
+
 def program(seed: int, xs: list[Any]) -> Any:
     """A smooth random program of Values, floats, fractions or 50-digit numbers: shared operands, every kind of row."""
     rng, made = random.Random(seed), list(xs)
