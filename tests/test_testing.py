@@ -250,7 +250,7 @@ def test_equality_without_any_tolerance(row: Any) -> None:
     assert_exact(lambda net, x: net(x), [MLP(2, [3, 1], rng=0), [Value(0.5), Value(-0.25)]])
     assert_exact(lambda a, b: mg.mse_loss([a, b], [1, Fraction(1, 3)]), [Value(0.1), Value(0.2)])
     op = row("off", lambda x: x * x, lambda g, out, x: g * x * Fraction(2 * 10**30 + 1, 10**30))
-    with pytest.raises(GradcheckError, match="is 2000000000000000000000000000001/10{30}, exactly it is 2$"):
+    with pytest.raises(GradcheckError, match=r"is 2000000000000000000000000000001/10{30}, exactly it is 2$"):
         assert_exact(op, [Value(1)])
 
 
