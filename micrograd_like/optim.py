@@ -54,6 +54,23 @@ class SGD:
         _check(f"lr at step {self.steps}", lr, at_least=0)  # a schedule may start at 0 or end there
         return lr
 
+    def _directions(self) -> list[Number]:
+        """What the next step goes against: v, one for each parameter."""
+        found = []
+        for parameter, velocity in zip(self.parameters, self.velocities, strict=True):
+            direction = parameter.grad
+            if self.weight_decay:
+                direction += self.weight_decay * parameter.data
+            if self.momentum:
+                direction += self.momentum * velocity
+            found.append(direction)
+        return found
+
+    def moves(self) -> list[Number]:
+        """How far `step` would move each parameter now: -lr · v. Raises ValueError as `learning_rate` does."""
+        lr = self.learning_rate()
+        return [-lr * direction for direction in self._directions()]
+
     def step(self) -> None:
         """Move every parameter; all of them or, on an error, none.
 
@@ -61,13 +78,8 @@ class SGD:
             ValueError: a parameter would stop being finite, or the learning rate is below 0.
         """
         lr = self.learning_rate()
-        moved, velocities = [], []
-        for parameter, velocity in zip(self.parameters, self.velocities, strict=True):
-            direction = parameter.grad
-            if self.weight_decay:
-                direction += self.weight_decay * parameter.data
-            if self.momentum:
-                direction += self.momentum * velocity
+        moved, velocities = [], self._directions()
+        for parameter, direction in zip(self.parameters, velocities, strict=True):
             data = parameter.data - lr * direction
             if not isfinite(data):
                 raise ValueError(
@@ -75,7 +87,6 @@ class SGD:
                     f"with the gradient {parameter.grad} and lr {lr}; nothing has moved"
                 )
             moved.append(data)
-            velocities.append(direction)
         before = [parameter.data for parameter in self.parameters]
         try:
             self._move(moved)

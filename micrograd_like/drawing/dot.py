@@ -8,6 +8,7 @@ from typing import Any, Literal
 import graphviz
 
 from micrograd_like import graph
+from micrograd_like.drawing.effects import ByShare, Highlight
 from micrograd_like.drawing.render import Drawing, elided, plain_text, tooltip_text
 from micrograd_like.drawing.scene import Roles, Scene, folded, scalars, steps
 from micrograd_like.drawing.style import INK, NEUTRAL, ROLES, Style
@@ -59,6 +60,8 @@ def draw_dot(
     max_edges: int | None = None,
     legend: bool = True,
     style: Callable[[Scene], Style] = Style,
+    highlight: Value | str | None = None,
+    report: Any = None,
 ) -> Drawing:
     """Draw what a value was computed from: every number with its gradient, every edge with its derivative.
 
@@ -84,11 +87,15 @@ def draw_dot(
             the others are counted in the neuron's box. None draws as many as stay legible, at least 3 for a neuron.
         legend: whether to explain shapes and colours in the drawing.
         style: what boxes and arrows look like: `Style` or a subclass.
+        highlight: a number, or its label, whose paths to the root are lit, each edge with its local derivative, with the
+            product of the path (or the sum of the products) beside it; everything else is faded.
+        report: an explained step (`micrograd_like.explain.explain_step`), to colour the parameters by their shares.
 
     Raises:
         TypeError: the root is not a Value.
         ValueError: there are more than `max_nodes` boxes; an argument is unknown; `depth` finds no neurons; `expand`
-            and `depth` are both given; or a label in `stop` names nothing that the root was computed from.
+            and `depth` are both given; more than one of `style`, `highlight` and `report` is given; `highlight` is not one
+            number of the drawing, or `report` knows none of its parameters; or a label in `stop` names nothing that the root was computed from.
     """
     _check_root(root)
     if rankdir not in SIDES:
@@ -97,6 +104,8 @@ def draw_dot(
         raise ValueError(f"unknown depth {depth!r:.60}; expected one of {', '.join(DEPTHS)} or None")
     if expand and depth:
         raise ValueError("expand shows every multiplication and depth folds them away: expected at most one of the two")
+    if (style is not Style) + (highlight is not None) + (report is not None) > 1:
+        raise ValueError("style, highlight and report each say how the drawing looks: expected at most one of them")
     for name, limit in (("max_nodes", max_nodes), ("max_edges", max_edges)):
         if limit is not None and (not isinstance(limit, int) or limit < 1):
             raise ValueError(f"expected {name} as a whole number of at least 1, got {limit!r:.60}")
@@ -121,7 +130,13 @@ def draw_dot(
     roles = Roles(root, parameters)
     scene = folded(root, recorded, roles, depth, max_edges) if depth else scalars(root, recorded, roles)
     _check_size(len(scene.boxes), max_nodes)
-    _write(drawing, scene, style(scene), legend)
+    if highlight is not None:
+        look: Style = Highlight(scene, highlight)
+    elif report is not None:
+        look = ByShare(scene, report)
+    else:
+        look = style(scene)
+    _write(drawing, scene, look, legend)
     return drawing
 
 

@@ -12,6 +12,7 @@ from micrograd_like.explain.report import Report
 from micrograd_like.explain.samples import SampleShare, SampleShares, sample_shares
 from micrograd_like.explain.slices import Contour, Slice, loss_contour, loss_slice
 from micrograd_like.explain.step import ParameterStep, StepReport, explain_move, explain_step
+from micrograd_like.explain.training import ExplainSteps, ParameterTotal
 from micrograd_like.explain.what_if import NodeChange, WhatIf, what_if
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "explain_neuron",
     "probe_direction",
     "step_sweep",
+    "ExplainSteps",
     "small_multiples",
     "waterfall",
     "weight_pictures",
@@ -34,6 +36,7 @@ __all__ = [
     "NeuronReport",
     "NodeChange",
     "ParameterStep",
+    "ParameterTotal",
     "Path",
     "Paths",
     "Probe",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from micrograd_like.explain.samples import SampleShares
     from micrograd_like.explain.slices import Contour, Slice
     from micrograd_like.explain.step import StepReport
+    from micrograd_like.explain.training import ExplainSteps
     from micrograd_like.explain.what_if import WhatIf
 
 BARS = 14  # the most bars with a name; the rest are added up in one
@@ -341,11 +342,11 @@ def sweep(report: Sweep) -> Plot:
     return Plot(figure)
 
 
-def weight_pictures(report: StepReport, layer: Any, shape: tuple[int, int] = (8, 8)) -> Plot:
+def weight_pictures(report: StepReport | ExplainSteps, layer: Any, shape: tuple[int, int] = (8, 8)) -> Plot:
     """Every neuron's weights as two pictures: what each really did to the loss in the step, and what was promised.
 
     Args:
-        report: an explained step of a model that holds the layer.
+        report: an explained step of a model that holds the layer, or many steps' sums.
         layer: its parameters' labels are their names in the report.
         shape: (height, width) of the picture that the neurons look at.
 
@@ -363,3 +364,9 @@ def weight_pictures(report: StepReport, layer: Any, shape: tuple[int, int] = (8,
                  "what its gradient promised: -lr · gradient², never red", SIGNED),
     ]  # fmt: skip
     return plot_pictures([f"neurons[{i}]" for i in range(len(found))], kinds, shape)
+
+
+def total_shares(watch: ExplainSteps, count: int = 2 * BARS) -> Plot:
+    """The parameters that did most, for better or worse, over the explained steps of a training."""
+    found = watch.by_share[:count]
+    return _named_bars(watch.title, [t.name for t in found], [t.share for t in found], "cumulated share in the loss")

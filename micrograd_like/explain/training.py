@@ -1,0 +1,115 @@
+"""What each parameter has done for the loss over a whole training, kept while `fit` runs."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from micrograd_like.drawing.plots import Plot
+from micrograd_like.explain.report import Report, Table, check_count, check_positive, rest, signed
+from micrograd_like.explain.step import StepReport, explain_move
+from micrograd_like.ieee import Number
+from micrograd_like.training import Step
+
+
+@dataclass(slots=True)
+class ParameterTotal:
+    """What one parameter did in all explained steps together. Changes are of the loss: below 0 is for the better."""
+
+    name: str
+    share: Number = 0
+    predicted: Number = 0
+    helped: int = 0  # in how many explained steps its share was below 0
+    hurt: int = 0
+
+
+class ExplainSteps(Report):
+    """A callback for `fit` that explains every so many steps, with the move that the optimizer really makes.
+
+    A step is explained for the loss of its own mini-batch. Memory stays bounded: a few sums for each parameter, and the
+    reports of the last steps that were explained. Costs an `explain_move` for each of those steps.
+
+    >>> import micrograd_like as mg
+    >>> model, watch = mg.MLP(1, [1], rng=1), ExplainSteps(every=2)
+    >>> optimizer = mg.SGD(model.parameters(), lr=0.1)
+    >>> _ = mg.fit(model, [([1.0], 2.0)], mg.mse_loss, optimizer, epochs=6, correct=None, callbacks=[watch])
+    >>> watch.explained, watch.change < 0
+    (3, True)
+
+    Args:
+        every: explain one step in so many, beginning with the first.
+        keep: how many of the last reports to keep, in `reports`.
+        tolerance: of the shares, as for `explain_step`.
+        budget: of the shares, as for `explain_step`.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    def __init__(self, every: int = 1, keep: int = 1, tolerance: float = 1e-6, budget: int | None = None) -> None:
+        self.every = check_count("every", every)
+        self.reports: deque[StepReport] = deque(maxlen=check_count("keep", keep, at_least=0))
+        self.tolerance = check_positive("tolerance", tolerance)
+        self.budget = None if budget is None else check_count("budget", budget)
+        self.explained = 0  # steps
+        self.change: Number = 0  # of the mini-batches' losses in the explained steps, added up
+        self.predicted: Number = 0
+        self._totals: dict[str, ParameterTotal] = {}
+
+    def __call__(self, step: Step) -> None:
+        """Explain the step that is about to be made, if it is its turn."""
+        if step.number % self.every:
+            return
+        names = {parameter: name for name, parameter in step.model.named_parameters()}
+        parameters = {names.get(p, p.label or f"parameter {i}"): p for i, p in enumerate(step.optimizer.parameters)}
+        moves = dict(zip(parameters, step.optimizer.moves(), strict=True))
+        report = explain_move(
+            step.loss, parameters, moves, tolerance=self.tolerance, budget=self.budget, progress=False
+        )
+        self.reports.append(report)
+        self.explained += 1
+        self.change += report.change
+        self.predicted += report.predicted
+        for entry in report.parameters:
+            total = self._totals.setdefault(entry.name, ParameterTotal(entry.name))
+            total.share += entry.share
+            total.predicted += entry.predicted
+            total.helped += entry.share < 0
+            total.hurt += entry.share > 0
+
+    @property
+    def parameters(self) -> tuple[ParameterTotal, ...]:
+        """Every parameter's sums, in the optimizer's order."""
+        return tuple(self._totals.values())
+
+    @property
+    def by_share(self) -> list[ParameterTotal]:
+        """The parameters, the largest cumulated share first, whether it helped or hurt."""
+        return sorted(self._totals.values(), key=lambda total: -abs(total.share))
+
+    @property
+    def title(self) -> str:
+        if not self.explained:
+            return "No step has been explained yet"
+        best = min(self._totals.values(), key=lambda total: total.share)
+        steps = "1 explained step" if self.explained == 1 else f"{self.explained:,} explained steps"
+        verb = "changed their batches' losses by" if self.explained > 1 else "changed its batch's loss by"
+        return (
+            f"{steps} {verb} {signed(self.change)} in all, where the gradients promised {signed(self.predicted)}; "
+            f"{best.name} did most for it, {signed(best.share)}"
+        )
+
+    def _table(self, rows: int | None) -> Table:
+        body = [
+            (total.name, signed(total.predicted), signed(total.share), str(total.helped), str(total.hurt))
+            for total in self.by_share[:rows]
+        ]
+        shares = sum(total.share for total in self._totals.values())
+        body.append(("all", signed(self.predicted), signed(shares), "", ""))
+        columns = ("parameter", "promised in all", "share in all", "steps it helped", "steps it hurt")
+        return Table(columns, body, notes=rest(len(self._totals), rows, "parameters"))
+
+    def plot(self) -> Plot:
+        from micrograd_like.explain.pictures import total_shares
+
+        return total_shares(self)
