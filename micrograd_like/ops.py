@@ -84,6 +84,9 @@ class Operation:
     def __reduce__(self) -> tuple[Any, ...]:
         return (by_name, (self.name,))
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Operation:
+        return self  # also one that is not in the table, such as a user's activation in a model
+
 
 TABLE: dict[str, Operation] = {}
 

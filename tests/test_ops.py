@@ -305,3 +305,8 @@ def test_a_new_row_is_differentiated_and_drawn_without_another_line_of_code() ->
         assert (y.data, x.grad, gradient(gradient(y, x), x).data) == (8, 12, 12)
     finally:
         del ops.TABLE["cube"]
+
+
+def test_a_row_outside_the_table_is_itself_in_a_copy() -> None:
+    own = ops.Operation("cube", "³", lambda x: x**3, (lambda g, out, x: g * 3 * x * x,))
+    assert copy.deepcopy([own]) == [own]
