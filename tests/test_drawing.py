@@ -509,3 +509,13 @@ class TestColours:
 
         for _, _, tint in style.ROLES.values():
             assert contrast(style.INK, tint) >= 12
+
+
+def test_a_drawing_that_would_take_minutes_to_lay_out_is_refused():
+    x = Value(1.0, label="x")
+    y = x
+    for _ in range(300):
+        y = y * x
+    with pytest.raises(ValueError, match=r"edges would cross \d+,\d+ columns.*stop= draws a part of it"):
+        draw_dot(y)
+    assert draw_dot(y, max_nodes=10_000).source.count("->") > 600

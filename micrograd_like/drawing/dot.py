@@ -82,7 +82,7 @@ def draw_dot(
             `layers[0].neurons[2].w[1]`, which `Module`s give their parameters.
         stop: Values, or the labels of modules such as "layers[0]", whose outputs are drawn as if they were leaves.
         parameters: the leaves to draw as parameters, or a module that has them; None tells them by their labels.
-        max_nodes: the most boxes to draw.
+        max_nodes: the most boxes to draw; the edges may cross ten columns for each.
         max_edges: with depth="neurons", the most edges into a neuron: those with the largest gradients are drawn, and
             the others are counted in the neuron's box. None draws as many as stay legible, at least 3 for a neuron.
         legend: whether to explain shapes and colours in the drawing.
@@ -93,9 +93,10 @@ def draw_dot(
 
     Raises:
         TypeError: the root is not a Value.
-        ValueError: there are more than `max_nodes` boxes; an argument is unknown; `depth` finds no neurons; `expand`
-            and `depth` are both given; more than one of `style`, `highlight` and `report` is given; `highlight` is not one
-            number of the drawing, or `report` knows none of its parameters; or a label in `stop` names nothing that the root was computed from.
+        ValueError: there are more than `max_nodes` boxes, or edges too long to be laid out; an argument is unknown;
+            `depth` finds no neurons; `expand` and `depth` are both given; more than one of `style`, `highlight` and `report` is given; `highlight` is not one
+            number of the drawing, or `report` knows none of its parameters; or a label in `stop` names nothing
+            that the root was computed from.
     """
     _check_root(root)
     if rankdir not in SIDES:
@@ -112,7 +113,7 @@ def draw_dot(
     drawing = Drawing(
         format=format,
         graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontsize": "12", "fontcolor": NEUTRAL,
-                    "color": NEUTRAL, "nodesep": "0.15", "ranksep": "0.6", "tooltip": " "},
+                    "color": NEUTRAL, "nodesep": "0.15", "ranksep": "0.6", "tooltip": " ", "nslimit": "2", "nslimit1": "2"},
         node_attr={"fontname": "Helvetica", "fontsize": "11", "fontcolor": INK, "margin": "0.16,0.05", "height": "0"},
         edge_attr={"fontname": "Helvetica", "fontsize": "10", "arrowsize": "0.6"},
     )  # fmt: skip
@@ -130,6 +131,11 @@ def draw_dot(
     roles = Roles(root, parameters)
     scene = folded(root, recorded, roles, depth, max_edges) if depth else scalars(root, recorded, roles)
     _check_size(len(scene.boxes), max_nodes)
+    if (crossed := scene.columns_crossed()) > 10 * max_nodes:
+        raise ValueError(
+            f"the drawing's edges would cross {crossed:,} columns, more than 10 for each of max_nodes={max_nodes:,}, "
+            "which takes minutes to lay out; stop= draws a part of it"
+        )
     if highlight is not None:
         look: Style = Highlight(scene, highlight)
     elif report is not None:

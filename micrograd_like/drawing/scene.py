@@ -61,6 +61,16 @@ class Scene:
     number: str  # what the number at an arrow is
     notes: list[str] = field(default_factory=list)  # more to say in the legend
 
+    def columns_crossed(self) -> int:
+        """How many columns all arrows together cross: what the time to lay out a drawing grows with."""
+        column = {box.key: 0 for box in self.boxes}
+        incoming: dict[str, list[str]] = {}
+        for arrow in self.arrows:
+            incoming.setdefault(arrow.head, []).append(arrow.tail)
+        for box in self.boxes:
+            column[box.key] = max((column[tail] + 1 for tail in incoming.get(box.key, ())), default=0)
+        return sum(abs(column[arrow.head] - column[arrow.tail]) for arrow in self.arrows)
+
 
 class Step(NamedTuple):
     """A node with what it is computed from: its own operation and operands, or simpler ones."""
