@@ -40,12 +40,14 @@ SIGNED = (LOWERS, "#f7f7f7", RAISES)  # the same for gradients, in the colours o
 
 @contextmanager
 def house_style() -> Iterator[Any]:
-    """matplotlib in the house style for the length of a block; gives matplotlib.
+    """matplotlib in the house style for the length of a block; gives matplotlib with `figure`, `colors` and `ticker`.
 
     Raises:
         ImportError: matplotlib is missing; the error names the extra that installs it.
     """
     matplotlib = require("matplotlib", extra="plots")
+    for module in ("figure", "colors", "ticker"):
+        require(f"matplotlib.{module}", extra="plots")
     with matplotlib.rc_context(STYLE):
         yield matplotlib
 
@@ -235,6 +237,4 @@ def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[
 
 
 def _figure(matplotlib: Any, size: tuple[float, float]) -> Any:
-    for module in ("figure", "colors", "ticker"):
-        require(f"matplotlib.{module}", extra="plots")
     return matplotlib.figure.Figure(figsize=size, layout="constrained")
