@@ -10,6 +10,7 @@ from pathlib import Path
 import micrograd_like as mg
 from micrograd_like.data import load_digits
 from micrograd_like.drawing.plots import plot_learning, plot_weights
+from micrograd_like.explain import ExplainSteps, StepReport, weight_pictures
 
 
 def main() -> None:
@@ -29,8 +30,9 @@ def main() -> None:
 
     start = time.perf_counter()
     optimizer = mg.SGD(model.parameters(), lr=options.lr, momentum=0.9)
+    watch = ExplainSteps(every=sys.maxsize)  # the first step alone
     history = mg.fit(
-        model, train, loss, optimizer, options.epochs, 16, held_out=held_out, rng=options.seed, progress=None
+        model, train, loss, optimizer, options.epochs, 16, held_out=held_out, rng=options.seed, callbacks=[watch]
     )
     if not sys.stderr.isatty():  # on a terminal the progress bar has shown them
         print("\n".join(map(str, history.epochs)))
@@ -50,6 +52,8 @@ def main() -> None:
     print(f"The held-out image it finds hardest is this {digit}, with a loss of {surprise.data:.4f}:\n")
     print(picture(pixels))
     explain(model, surprise)
+    first = watch.reports[0]
+    explain_first_step(first)
 
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
@@ -57,12 +61,16 @@ def main() -> None:
     mg.draw_dot(surprise, depth="neurons").render(outfile=out / "network.svg", cleanup=True)
     mg.draw_dot(surprise, expand=True, stop=["layers[0]"]).render(outfile=out / "output_neuron.svg", cleanup=True)
     plot_weights(model.layers[0], shape=(8, 8)).savefig(out / "weights.svg")
+    first.plot().savefig(out / "first_step.svg")
+    weight_pictures(first, model.layers[0], shape=(8, 8)).savefig(out / "first_step_weights.svg")
     print("\nPictures of what it learned:")
     for name, text in {
         "learning.svg": "loss and accuracy over the steps, training and held-out",
         "network.svg": "the network for that image: what each neuron says and which way it pulls the loss",
         "output_neuron.svg": "from the last layer's weights to the loss, number by number",
         "weights.svg": "every hidden neuron's 64 weights as an image, beside their gradients",
+        "first_step.svg": "from the loss before the first step to the loss after it, weight by weight",
+        "first_step_weights.svg": "what each of the 64 weights did in it, beside what its gradient promised",
     }.items():
         print(f"  {out / name}: {text}")
 
@@ -77,6 +85,19 @@ def explain(model: mg.MLP, loss: mg.Value, count: int = 10, move: float = 0.01) 
             f"{place:3}. {name} is {parameter.data:+.4f}. Raising it by {move} would {'raise' if up else 'lower'} "
             f"the loss by about {abs(move * parameter.grad):.5f}, so it should go {'down' if up else 'up'}."
         )
+
+
+def explain_first_step(report: StepReport, count: int = 10) -> None:
+    """Say what the first step of the training did to the loss of its 16 images, and which weights did it."""
+    print("\nThe first step of the training, on its 16 images, explained afterwards:\n")
+    print(report.text(rows=count))
+    best = min(report.parameters, key=lambda entry: entry.share)
+    worst = max(report.parameters, key=lambda entry: entry.share)
+    print(f"\nMost of all {best.name} helped: its gradient promised {best.predicted:+.3g}, alone it would have changed")
+    print(f"the loss by {best.alone:+.3g}, and its share in what really happened is {best.share:+.3g}.")
+    if worst.share > 0:
+        print(f"Most of all {worst.name} hurt: promised {worst.predicted:+.3g}, alone {worst.alone:+.3g},")
+        print(f"but in the step together with all others {worst.share:+.3g}.")
 
 
 def picture(pixels: list[float]) -> str:

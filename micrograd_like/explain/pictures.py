@@ -130,7 +130,7 @@ def waterfall(report: StepReport, count: int = BARS) -> Plot:
         axes.set_yticks(range(last + 1), ["loss before", *[text(name) for name, _, _ in rows], "loss after"])
         axes.set_ylim(last + 0.6, -0.6)
         axes.use_sticky_edges = False
-        axes.margins(x=0.1)
+        axes.margins(x=0.14)
         axes.grid(False, axis="y")
         axes.set_xlabel("loss")
         headline(figure, f"{report.title}. {report.lesson}")
@@ -361,7 +361,7 @@ def weight_pictures(report: StepReport | ExplainSteps, layer: Any, shape: tuple[
         Pictures("share", [[as_float(e.share) for e in row] for row in found],
                  "what the weight did to the loss in the step: blue lowered it, red raised it", SIGNED),
         Pictures("promised", [[as_float(e.predicted) for e in row] for row in found],
-                 "what its gradient promised: -lr · gradient², never red", SIGNED),
+                 "what its gradient promised: gradient · step", SIGNED),
     ]  # fmt: skip
     return plot_pictures([f"neurons[{i}]" for i in range(len(found))], kinds, shape)
 
