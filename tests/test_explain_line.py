@@ -5,7 +5,7 @@ from fractions import Fraction
 import mpmath
 import pytest
 from explain_cases import exact_cases, float_cases, rates
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micrograd_like import Value, ieee, mean, ops, tanh
@@ -45,6 +45,7 @@ def test_shares_are_cut_where_a_relu_switches():
     assert found.cuts == [Fraction(1, 3)]
 
 
+@settings(max_examples=25)
 @given(exact_cases(hidden=1), rates)
 def test_shares_of_fractions_are_the_integral_of_the_gradient_taken_by_finer_and_finer_sums(case, lr):
     loss = case.loss()

@@ -147,7 +147,7 @@ def _rational_sqrt(x: Fraction) -> Fraction | None:
 def _bisect(c: Sequence[Fraction], left: Fraction, right: Fraction) -> Fraction:
     rising = _at(c, right) > 0
     while right - left > FINEST:
-        middle = ((left + right) / 2).limit_denominator(2**130)
+        middle = (left + right) / 2
         if (_at(c, middle) > 0) == rising:
             right = middle
         else:

@@ -38,7 +38,7 @@ def canvas(size: tuple[float, float], rows: int = 1, columns: int = 1) -> Iterat
         yield figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def text(label: str, length: int = 44) -> str:
+def text(label: str, length: int = 64) -> str:
     """A label as a picture shows it: on one line, without what cannot be printed."""
     return elided(visible(label).replace("\n", " "), length)
 

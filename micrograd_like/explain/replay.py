@@ -106,15 +106,21 @@ class Replay:
 
     def root_moved(self, slot: int, x: Number) -> Number:
         """The root's number after one slot was given another. Costs the evaluation of what depends on the slot."""
-        values, base = self._scratch, self.base
-        steps = self.dependents(slot)
+        values, base, consumers = self._scratch, self.base, self.consumers
+        affected = set(consumers[slot])  # a relu that is off stops the change, and what lies behind it is not computed
+        changed = [slot]
         try:
             values[slot] = x
-            run(values, steps)
+            for each, function, fetch in self.dependents(slot):
+                if each in affected:
+                    now = function(*fetch(values))
+                    if now != base[each]:
+                        changed.append(each)
+                        values[each] = now
+                        affected.update(consumers[each])
             return values[self.roots[0]]
         finally:
-            values[slot] = base[slot]
-            for each, _, _ in steps:
+            for each in changed:
                 values[each] = base[each]
 
 
