@@ -73,6 +73,12 @@ def test_a_parameter_without_a_path_says_so():
     assert "stranger: no path, the loss does not depend on it" in str(answer)
 
 
+def test_a_node_set_by_its_value_and_by_its_label_is_named():
+    w = Value(1.0, label="w")
+    with pytest.raises(ValueError, match="expected one number for w, got two"):
+        what_if(w * 2.0, {w: 2.0, "w": 3.0})
+
+
 def test_many_changed_nodes_are_cut_short():
     x = Value(0.0, label="x")
     y = x

@@ -76,17 +76,20 @@ def what_if(loss: Value, values: Mapping[Any, Any]) -> WhatIf:
 
     Raises:
         TypeError: the loss is not a Value, a key is neither a Value nor a label, or a value is no number.
-        ValueError: the loss or a value is not finite, nothing is set, no single node has that label, a Value was computed
+        ValueError: the loss or a value is not finite, nothing is set or something twice, no single node has that label, a Value was computed
             in another graph, or the graph is out of date.
     """
     replay = Replay(check_loss(loss))
     if not values:
         raise ValueError("expected at least one node to set, got none")
-    changes, without_path = {}, []
+    changes: dict[int, Number] = {}
+    without_path = []
     for key, value in values.items():
         node, x = find(replay, key), number(value)
         if not isfinite(x):
             raise ValueError(f"expected a finite number for {name_of(node)}, got {x}")
+        if replay.slots.get(node) in changes:
+            raise ValueError(f"expected one number for {name_of(node)}, got two")
         if node in replay.slots:
             changes[replay.slots[node]] = in_carrier(x, node.data)
         else:
