@@ -143,8 +143,9 @@ def explain_step(
     Nothing moves: the graph, its `.data` and its `.grad` stay as they are.
 
     Cost, with N the nodes of the graph that depend on a parameter: the gradient, a constant times N. Each parameter's
-    `alone` evaluates its own dependents again (a neuron in one node costs its fan-in); its `curvature` is a multiplication for each of their edges. The shares
-    cost one gradient per Gauss–Legendre node, at most about `budget` of them.
+    `alone` evaluates its own dependents again (a neuron in one node costs its fan-in); its `curvature` is a
+    multiplication for each of their edges. The shares cost one gradient per Gauss–Legendre node, at most about `budget`
+    of them.
 
     Args:
         loss: a recorded loss, of one sample or of many.
