@@ -1,0 +1,327 @@
+"""Stage 5, adjoint: reverse mode of a loop nest is the nest run backwards with the table's rules.
+
+Every rule is the table's own, run once on symbols. The adjoints of nodes are computed in a backward sweep. What goes to
+a parameter is never read by the sweep, so those contributions are nests of their own, done after it: there they can be
+summed over many samples in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from micrograd_like import ops
+from micrograd_like.compiler import trace as tracing
+from micrograd_like.compiler.flow import QUIET, flow
+from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, recover
+from micrograd_like.compiler.nest import (
+    ADJOINT,
+    PARAM_GRADIENT,
+    SHARED_GRADIENT,
+    TEMPORARY,
+    Assign,
+    Code,
+    Leaf,
+    independent,
+    leaf,
+    lower,
+    moved,
+    stored,
+)
+from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, SHIFT, Trace, is_composed
+from micrograd_like.ops import Operation
+
+_GRADIENT_OF = {NODE: ADJOINT, PARAM: PARAM_GRADIENT, SHARED: SHARED_GRADIENT}  # spaces that adjoints flow to
+
+
+@dataclass
+class Adjoint:
+    """The backward sweep over the nodes, and the contributions to parameters and shared nodes."""
+
+    sweep: tuple[Term, ...] = ()
+    contributions: tuple[Term, ...] = ()
+    temporaries: int = 0
+
+
+def adjoint(terms: Sequence[Term], constants: list[float]) -> Adjoint:
+    """The adjoint of a section's loops. Constants that the rules need are added to the list."""
+    builder = _Builder(constants)
+    sweep = builder.reverse(terms, ())
+    return Adjoint(sweep, tuple(builder.contributions), builder.temporaries)
+
+
+@dataclass
+class _Builder:
+    constants: list[float]
+    contributions: list[Term] = field(default_factory=list)
+    temporaries: int = 0
+    around: list[Any] = field(default_factory=list)  # the loops around what is being differentiated
+    small: dict[tuple[Operation, int, int], Any] = field(default_factory=dict)
+
+    def reverse(self, terms: Sequence[Term], trips: tuple[int, ...]) -> tuple[Term, ...]:
+        """The sweep of terms inside of loops with these trips (0: a table's column)."""
+        sweep: list[Term] = []
+        for term in reversed(terms):
+            if isinstance(term, For):
+                self.around.append(term.trips)
+                loop = For(term.trips, self.reverse(term.body, (*trips, term.trips)))
+                self.around.pop()
+                if loop.body:
+                    ranges = [(0, max(n - 1, 0)) for n in trips]
+                    sweep.append(loop if independent(loop, ranges) else backwards(loop, len(trips)))
+            elif isinstance(term, Table):
+                sweep += self._table(term, trips)
+            else:
+                sweep += self._statement(term, trips)
+        return tuple(sweep)
+
+    def _table(self, table: Table, trips: tuple[int, ...]) -> list[Term]:
+        outer, self.contributions = self.contributions, []
+        bodies, found = [], []
+        for body in table.bodies:
+            columns = len(body[0].heads) + len(body[0].lists) + 1
+            before, self.around = self.around, []
+            bodies.append(self.reverse(body, (*trips, *[0] * columns)))
+            self.around = before
+            found.append(tuple(self.contributions))
+            self.contributions = []
+        self.contributions = outer
+        if any(found):
+            self.contributions.append(_without_empty(Table(table.rows, tuple(found))))
+        return [_without_empty(Table(table.rows[::-1], tuple(bodies)))] if any(bodies) else []
+
+    def _statement(self, s: Statement, trips: tuple[int, ...]) -> list[Term]:
+        if s.out.space == QUIET:
+            return []
+        if not s.lists:
+            sweep: list[Term] = []
+            heads = s.heads[1:] if is_composed(s.op) else s.heads
+            op = s.op
+            rules = [pullback_rule(op, len(heads), k) if op.pullback else partial_rule(op, k) for k in range(len(heads))]
+            operands = [leaf(ref, self.constants, trips) for ref in heads]
+            for ref, rule in zip(heads, rules, strict=True):
+                sweep += self._contribute(ref, rule, s, operands, ())
+            return sweep
+        heads = s.heads[1:] if is_composed(s.op) else s.heads
+        if (rules := separable_rules(s.op, len(heads), len(s.lists))) is None:
+            return self._small_program(s, heads, trips)
+        sweep = []
+        still = [Ref(ref.space, ref.base, ref.coefs + (0,) * len(s.trips)) for ref in heads]
+        inner = (*trips, *s.trips)
+        for k, ref in enumerate(s.lists):
+            operands = [leaf(x, self.constants, inner) for x in (*still, *s.lists)]
+            sweep += self._contribute(ref, rules[len(heads) + k], s, operands, s.trips)
+        for k, ref in enumerate(heads):
+            operands = [leaf(x, self.constants, trips) for x in heads]
+            sweep += self._contribute(ref, rules[k], s, operands, ())
+        return sweep
+
+    def _contribute(
+        self, ref: Ref, rule: Rule | None, s: Statement, operands: list[Leaf], counters: tuple[int, ...]
+    ) -> list[Term]:
+        """The assignment that adds to the operand's gradient, inside of loops over a list's counters."""
+        if rule is None or ref.space not in _GRADIENT_OF:
+            return []
+        coefs = s.out.coefs + (0,) * len(counters)
+        known: list[Leaf] = [Ref(ADJOINT, s.out.base, coefs), Ref(NODE, s.out.base, coefs), *operands]
+        leaves = tuple(x if isinstance(x, float) else known[x] for x in rule.leaves)
+        target = Ref(_GRADIENT_OF[ref.space], ref.base, ref.coefs)
+        term: Term = Assign(target, True, leaves, rule.code)
+        for n in reversed(counters):
+            term = For(n, (term,))
+        if target.space == ADJOINT:
+            return [term]
+        for n in reversed(self.around):
+            term = For(n, (term,))
+        self.contributions.append(term)
+        return []
+
+    def _small_program(self, s: Statement, heads: tuple[Ref, ...], trips: tuple[int, ...]) -> list[Term]:
+        """A rule that mixes the elements of its list: a program of its own, with loops of its own."""
+        n = s.trips[0]
+        key = (s.op, len(heads), n)
+        if key not in self.small:
+            self.small[key] = _rule_program(s.op, len(heads), n, self.constants)
+        terms, slots, adjoints = self.small[key]
+        self.temporaries = max(self.temporaries, slots)
+        level = len(trips)
+        source = [Ref(ADJOINT, s.out.base, s.out.coefs), stored(s.out), *map(stored, heads)]
+        listed = stored(s.lists[0])
+        stride = listed.coefs[-1]
+
+        def place(ref: Ref) -> Ref:
+            if ref.space == PARAM and ref.base >= _SINGLE:
+                actual = source[(ref.base // _SINGLE).bit_length() - 1]
+                return Ref(actual.space, actual.base, actual.coefs + (0,) * len(ref.coefs))
+            if ref.space == PARAM:
+                coefs = listed.coefs[:level] + tuple(stride * c for c in ref.coefs)
+                return Ref(listed.space, listed.base + stride * ref.base, coefs)
+            space = TEMPORARY if ref.space == NODE else ref.space
+            return Ref(space, ref.base, (0,) * level + ref.coefs)
+
+        sweep = [moved(term, place) for term in terms]
+        if s.lists[0].space in _GRADIENT_OF:
+            target = Ref(_GRADIENT_OF[s.lists[0].space], s.lists[0].base, s.lists[0].coefs)
+            value = Ref(TEMPORARY, adjoints, (0,) * level + (1,))
+            sweep.append(For(n, (Assign(target, True, (value,)),)))
+        return sweep
+
+
+def _without_empty(table: Table) -> Table:
+    """The table without rows that do nothing."""
+    kept = [k for k, body in enumerate(table.bodies) if body]
+    number = {k: i for i, k in enumerate(kept)}
+    rows = tuple((number[kind], *row) for kind, *row in table.rows if kind in number)
+    return Table(rows, tuple(table.bodies[k] for k in kept))
+
+
+def backwards(loop: For, level: int) -> For:
+    """The loop, its iterations in the opposite order."""
+
+    def flip(ref: Ref) -> Ref:
+        c = ref.coefs[level]
+        return Ref(ref.space, ref.base + c * (loop.trips - 1), (*ref.coefs[:level], -c, *ref.coefs[level + 1 :]))
+
+    result = moved(loop, flip)
+    assert isinstance(result, For)
+    return result
+
+
+# Rules as expressions
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A derivative rule as code: leaf 0 is g, 1 the result, from 2 on the operands."""
+
+    leaves: tuple[int | float, ...]
+    code: Code
+
+
+def partial_rule(op: Operation, k: int) -> Rule | None:
+    """The rule for operand k of a row with a fixed number of operands."""
+    return _partial_rule(op, k)
+
+
+@cache
+def _partial_rule(op: Operation, k: int) -> Rule | None:
+    program = _run_rule(lambda *args: [op.partials[k](*args)], 2 + len(op.partials))
+    return _rule(program, program.outputs[0])
+
+
+@cache
+def pullback_rule(op: Operation, count: int, k: int) -> Rule | None:
+    """The rule for operand k of a row on any number of operands, applied to `count` single ones."""
+    assert op.pullback is not None
+    program = _run_rule(op.pullback, 2 + count)
+    return _rule(program, program.outputs[k])
+
+
+@cache
+def separable_rules(op: Operation, heads: int, lists: int) -> list[Rule | None] | None:
+    """A rule per head and per list, where each element's adjoint depends on that element alone; else None."""
+    count = 3
+    assert op.pullback is not None
+    program = _run_rule(op.pullback, 2 + heads + lists * count)
+    if op is ops.dot:  # the table's order is weights, inputs, bias
+        names = {2 + k: ("list", k // count, k % count) for k in range(2 * count)} | {2 + 2 * count: ("head", 0, 0)}
+    else:
+        names = {2 + k: ("head", k, 0) for k in range(heads)}
+        names |= {2 + heads + k: ("list", k // count, k % count) for k in range(lists * count)}
+    rules: list[Rule | None] = [None] * (heads + lists)
+    for place, (kind, which, element) in names.items():
+        rule = _rule(program, program.outputs[place - 2])
+        if rule is not None:
+            leaves: list[int | float] = []
+            for x in rule.leaves:
+                if isinstance(x, int) and x >= 2:
+                    leaf_kind, leaf_which, leaf_element = names[x]
+                    if leaf_kind == "list" and (kind == "head" or leaf_element != element):
+                        return None
+                    x = 2 + leaf_which + (heads if leaf_kind == "list" else 0)
+                leaves.append(x)
+            rule = Rule(tuple(leaves), rule.code)
+        slot = which + (heads if kind == "list" else 0)
+        if kind == "list" and element > 0 and rules[slot] != rule:
+            return None
+        rules[slot] = rule
+    return rules
+
+
+_NOTHING = -1
+_SINGLE = 1 << 24  # in a rule's own program, the k-th single operand lies here << k: no three of them look like a loop
+
+
+def _run_rule(rule: Any, count: int) -> Trace:
+    """A rule's program: its inputs are g, the result and the operands."""
+    recorder = tracing.Recorder([], {})
+    with tracing._traced(recorder, []):
+        symbols = [tracing._symbols((), INPUT << SHIFT | k) for k in range(count)]
+        results = rule(*symbols)
+        recorder.trace.outputs = [_NOTHING if x is None else recorder.ref(x) for x in results]
+    return recorder.trace
+
+
+def _rule(program: Trace, result: int) -> Rule | None:
+    if result == _NOTHING:
+        return None
+    leaves: dict[Any, int] = {}
+    steps: dict[int, int] = {}
+    needed: list[int] = []
+
+    def visit(ref: int) -> None:
+        if ref >> SHIFT == NODE:
+            if ref not in steps:
+                steps[ref] = 0
+                for x in program.operands[ref]:
+                    visit(x)
+                needed.append(ref)
+        else:
+            leaves.setdefault(leaf_of(ref), len(leaves))
+
+    def leaf_of(ref: int) -> Any:
+        index = ref & (1 << SHIFT) - 1
+        return index if ref >> SHIFT == INPUT else ("number", repr(program.constants[index]))
+
+    visit(result)
+    for k, ref in enumerate(needed):
+        steps[ref] = len(leaves) + k
+    code = tuple(
+        (
+            program.operations[ref],
+            tuple(steps[x] if x >> SHIFT == NODE else leaves[leaf_of(x)] for x in program.operands[ref]),
+        )
+        for ref in needed
+    )
+    return Rule(tuple(float(x[1]) if isinstance(x, tuple) else x for x in leaves), code)
+
+
+def _rule_program(op: Operation, heads: int, n: int, constants: list[float]) -> tuple[tuple[Term, ...], int, int]:
+    """(nests, slots, where the list's adjoints are) of a row's pullback on a list of n elements."""
+    assert op.pullback is not None
+    program = _run_rule(op.pullback, 2 + heads + n)
+
+    def place(ref: int) -> int:
+        k = ref - (INPUT << SHIFT)
+        if ref >> SHIFT != INPUT:
+            return ref
+        return PARAM << SHIFT | (_SINGLE << k if k < 2 + heads else k - 2 - heads)
+
+    program.operands = [tuple(map(place, refs)) for refs in program.operands]
+    assert all(ref == _NOTHING for ref in program.outputs[:heads]), f"{op} differentiates what is not in its list"
+    program.outputs = [place(ref) for ref in program.outputs[heads:]]
+    program.inputs = {}
+    small = flow(program)
+    offset = len(constants)
+    constants += small.constants
+    section = small.shared
+    nests = lower(recover(section), small.constants)
+    shifted = [
+        moved(t, lambda ref: Ref(CONST, ref.base + offset, ref.coefs) if ref.space == CONST else ref) for t in nests
+    ]
+    return tuple(shifted), section.slots, section.outputs
+
+
+__all__ = ["COPY", "Adjoint", "Rule", "adjoint", "backwards", "partial_rule", "pullback_rule", "separable_rules"]

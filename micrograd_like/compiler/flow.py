@@ -1,0 +1,350 @@
+"""Stage 2, flow: what each sample must compute, what all samples share, and which operations are one reduction.
+
+- What no output depends on is dropped.
+- What depends on no input is computed once for all samples (a weight penalty, say): the section `shared`.
+- A chain of additions whose partial sums nobody else reads becomes one line, a sum; where it adds up products that
+  nobody else reads, a dot product. It is still evaluated from left to right, so it keeps its value to the last bit.
+- A line's operand lists are runs: a first element, and a stride for each of a few nested counters.
+
+A line that does not depend on a parameter is quiet: no adjoint will flow through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, NamedTuple
+
+from micrograd_like import ops
+from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, SHIFT, Trace, TraceError, is_composed
+from micrograd_like.ops import Operation
+
+QUIET, SHARED_QUIET = 5, 6  # nodes of this section, and shared ones, that need no adjoint
+INDEX = (1 << SHIFT) - 1
+NAMES = ("v", "p", "x", "c", "s", "v", "s")  # by space
+
+HEADS = {"gather": 1}  # how many operands of a composed row on any number of them are not elements of its list
+
+
+class Line(NamedTuple):
+    """One scalar computation: an operation of the table on single operands (heads) and on lists of equal length."""
+
+    op: Operation
+    heads: tuple[int, ...]
+    lists: tuple[int, ...]  # the first element of each
+    trips: tuple[int, ...]  # how often each counter counts, the slowest first; () without lists
+    strides: tuple[tuple[int, ...], ...]  # per list, per counter
+    out: int
+
+    def elements(self) -> Iterator[tuple[int, ...]]:
+        """The lists' elements, side by side."""
+        for counters in product(*map(range, self.trips)):
+            yield tuple(
+                first + sum(s * i for s, i in zip(strides, counters, strict=True))
+                for first, strides in zip(self.lists, self.strides, strict=True)
+            )
+
+
+@dataclass
+class Section:
+    """Lines in an order in which they can be computed; the outputs are the last of its first `values` nodes."""
+
+    lines: list[Line]
+    slots: int
+    outputs: int  # the first of them; they are consecutive
+
+    def __str__(self) -> str:
+        return "\n".join(map(_text, self.lines))
+
+
+@dataclass
+class Flow:
+    """The two sections of a program; a program without inputs has everything in `shared`."""
+
+    shared: Section
+    sample: Section
+    constants: list[float]
+
+    def __str__(self) -> str:
+        return f"once:\n{self.shared}\nfor each sample:\n{self.sample}"
+
+    def interpret(self, parameters: Sequence[Any], inputs: Sequence[Any] = ()) -> tuple[list[Any], list[Any]]:
+        """The nodes of both sections for one sample: this stage in plain Python, for numbers of any carrier."""
+        shared: list[Any] = [None] * self.shared.slots
+        nodes: list[Any] = [None] * self.sample.slots
+        for section, own in ((self.shared, shared), (self.sample, nodes)):
+            spaces = {PARAM: parameters, INPUT: inputs, CONST: self.constants}
+            spaces |= {NODE: own, QUIET: own, SHARED: shared, SHARED_QUIET: shared}
+            for line in section.lines:
+                heads = [spaces[ref >> SHIFT][ref & INDEX] for ref in line.heads]
+                elements = [[spaces[ref >> SHIFT][ref & INDEX] for ref in refs] for refs in line.elements()]
+                own[line.out & INDEX] = evaluate(line.op, heads, elements)
+        return shared, nodes
+
+
+def evaluate(op: Operation, heads: Sequence[Any], elements: Sequence[Sequence[Any]]) -> Any:
+    """A line's value, from its operands' values."""
+    if is_composed(op) or op is COPY:
+        return heads[0]
+    if op is ops.dot:
+        return op.function(*[w for w, _ in elements], *[x for _, x in elements], heads[0])
+    return op.function(*heads, *[x for (x,) in elements])
+
+
+def _text(line: Line) -> str:
+    def name(ref: int) -> str:
+        return f"{NAMES[ref >> SHIFT]}[{ref & INDEX}]"
+
+    lists = [
+        f"{name(first)}" + "".join(f"{s:+d}*k{d}" for d, s in enumerate(strides))
+        for first, strides in zip(line.lists, line.strides, strict=True)
+    ]
+    counters = "".join(f" for k{d}<{n}" for d, n in enumerate(line.trips))
+    return f"{name(line.out)} = {line.op.name}({', '.join([*map(name, line.heads), *lists])}{counters})"
+
+
+class _Chain(NamedTuple):
+    first: int
+    terms: list[Any]  # an operand, or a pair of them for their product
+
+
+def flow(trace: Trace) -> Flow:
+    """The sections of a trace.
+
+    Raises:
+        TraceError: the trace has inputs, and one of the outputs does not depend on them.
+    """
+    return _Flow(trace).result()
+
+
+class _Flow:
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self.operations = [*trace.operations, *[COPY] * len(trace.outputs)]
+        self.operands = [*trace.operands, *[(ref,) for ref in trace.outputs]]
+        self.quiet = trace.quiet + bytearray(len(trace.outputs))
+        self.count = len(self.operations)
+        self.constants = trace.constants
+        self.zero = CONST << SHIFT | len(self.constants)
+        self.constants = [*trace.constants, -0.0]  # the sum of nothing: -0.0 + x is x, also for x = -0.0
+
+    def result(self) -> Flow:
+        self._drop_the_dead()
+        self._classify()
+        chains = self._chains()
+        sections = []
+        self.places: list[int] = [0] * self.count
+        for varying in (0, 1):
+            sections.append(self._section(varying, chains))
+        return Flow(sections[0], sections[1], self.constants)
+
+    def _drop_the_dead(self) -> None:
+        alive = bytearray(self.count)
+        uses = [0] * self.count
+        first_output = self.count - len(self.trace.outputs)
+        alive[first_output:] = b"\1" * len(self.trace.outputs)
+        for n in range(self.count - 1, -1, -1):
+            if alive[n]:
+                for ref in self.operands[n]:
+                    if ref >> SHIFT == NODE:
+                        alive[ref] = 1
+                        uses[ref] += 1
+        self.alive, self.uses = alive, uses
+
+    def _classify(self) -> None:
+        varying, active = bytearray(self.count), bytearray(self.count)
+        for n in range(self.count):
+            if self.alive[n]:
+                v = a = 0
+                for ref in self.operands[n]:
+                    space = ref >> SHIFT
+                    if space == NODE:
+                        v |= varying[ref]
+                        a |= active[ref]
+                    elif space == PARAM:
+                        a = 1
+                    elif space == INPUT:
+                        v = 1
+                varying[n] = v
+                active[n] = a and not self.quiet[n]
+        if self.trace.inputs:
+            for k in range(len(self.trace.outputs)):
+                if not varying[self.count - len(self.trace.outputs) + k]:
+                    raise TraceError(f"output {k} of the function does not depend on its inputs; compile it without them")
+        self.varying, self.active = varying, active
+
+    def _absorbable(self, ref: int, n: int, op: Operation) -> bool:
+        """Whether the node is only an intermediate step of node n, and its operation is op."""
+        return (
+            ref >> SHIFT == NODE
+            and self.operations[ref] is op
+            and self.uses[ref] == 1
+            and self.varying[ref] == self.varying[n]
+            and self.quiet[ref] == self.quiet[n]
+        )
+
+    def _chains(self) -> dict[int, _Chain]:
+        """The additions that end a chain, with what it adds up; what is absorbed is dropped."""
+        chains: dict[int, _Chain] = {}
+        operations, operands, alive = self.operations, self.operands, self.alive
+        for n in range(self.count):
+            if not alive[n]:
+                continue
+            op = operations[n]
+            if op is ops.add:
+                left, right = operands[n]
+                if left in chains and self._absorbable(left, n, ops.add):
+                    chain = chains.pop(left)
+                    alive[left] = 0
+                    chain.terms.append(right)
+                elif right in chains and self._absorbable(right, n, ops.add):
+                    chain = chains.pop(right)  # x + y and y + x are the same number
+                    alive[right] = 0
+                    chain.terms.append(left)
+                elif self._absorbable(left, n, ops.mul):
+                    chain = _Chain(self.zero, [left, right])
+                else:
+                    chain = _Chain(left, [right])
+                chains[n] = chain
+            elif op is ops.sum:
+                chains[n] = _Chain(self.zero, list(operands[n]))
+            elif op is ops.dot:
+                half = len(operands[n]) // 2
+                pairs = list(zip(operands[n][:half], operands[n][half : 2 * half], strict=True))
+                chains[n] = _Chain(operands[n][-1], pairs)
+        for n in [n for n, chain in chains.items() if operations[n] is ops.add and len(chain.terms) < 2]:
+            del chains[n]
+        for n, chain in chains.items():
+            if operations[n] is not ops.dot:
+                for k, ref in enumerate(chain.terms):
+                    if self._absorbable(ref, n, ops.mul):
+                        alive[ref] = 0
+                        chain.terms[k] = operands[ref]
+        return chains
+
+    def _section(self, varying: int, chains: dict[int, _Chain]) -> Section:
+        own = [n for n in range(self.count) if self.alive[n] and self.varying[n] == varying]
+        places, active = self.places, self.active
+        for slot, n in enumerate(own):
+            places[n] = (NODE if active[n] else QUIET) << SHIFT | slot
+        self.lines: list[Line] = []
+        self.slots = len(own)
+
+        def place(ref: int) -> int:
+            if ref >> SHIFT != NODE:
+                return ref
+            here = places[ref]
+            if self.varying[ref] == varying:
+                return here
+            return (SHARED if here >> SHIFT == NODE else SHARED_QUIET) << SHIFT | here & INDEX
+
+        for n in own:
+            op, refs, out = self.operations[n], self.operands[n], places[n]
+            if n in chains:
+                first, terms = chains[n]
+                pairs = [tuple(map(place, t)) if type(t) is tuple else (place(t),) for t in terms]
+                self._sum(place(first), pairs, out)
+                continue
+            refs = tuple(map(place, refs))
+            if op.arity is not None:
+                self.lines.append(Line(op, refs, (), (), (), out))
+                continue
+            heads = HEADS.get(op.name, 0) + is_composed(op)
+            self._run(op, refs[:heads], refs[heads:], out)
+        outputs = self.slots_of_outputs(varying)
+        return Section(self.lines, self.slots, outputs)
+
+    def slots_of_outputs(self, varying: int) -> int:
+        first = self.count - len(self.trace.outputs)
+        return self.places[first] & INDEX if self.varying[first] == varying else 0
+
+    def _temporary(self, like: int) -> int:
+        self.slots += 1
+        return (like >> SHIFT) << SHIFT | self.slots - 1
+
+    def _sum(self, total: int, terms: list[tuple[int, ...]], out: int) -> None:
+        """Lines that add the terms to the total, one after the other."""
+        steps: list[Line] = []
+        for arity, group in _groups(terms):
+            op = ops.dot if arity == 2 else ops.sum
+            for trips, strides, members in _runs(group):
+                if len(members) > 2 or len(members) == len(terms) == 2:
+                    steps.append(Line(op, (total,), members[0], trips, strides, self._temporary(out)))
+                    total = steps[-1].out
+                    continue
+                for member in members:
+                    if arity == 2:
+                        # The factors of a product may be quiet, and then it is; its adjoint is not asked for.
+                        steps.append(Line(ops.mul, member, (), (), (), self._temporary(out)))
+                        member = (steps[-1].out,)
+                    if total == self.zero:
+                        total = member[0]
+                        continue
+                    steps.append(Line(ops.add, (total, *member), (), (), (), self._temporary(out)))
+                    total = steps[-1].out
+        if not steps or steps[-1].out != total:
+            steps.append(Line(COPY, (total,), (), (), (), self._temporary(out)))
+        self.slots -= 1
+        steps[-1] = steps[-1]._replace(out=out)
+        self.lines += steps
+
+    def _run(self, op: Operation, heads: tuple[int, ...], elements: tuple[int, ...], out: int) -> None:
+        """A line whose one list must be a single run; elements from here and there are copied side by side first."""
+        runs = _runs([(x,) for x in elements])
+        if len(runs) > 1 or len(runs[0][0]) > 1:
+            copies = [Line(COPY, (x,), (), (), (), self._temporary(out)) for x in elements]
+            self.lines += copies
+            runs = _runs([(copy.out,) for copy in copies])
+        trips, strides, members = runs[0]
+        if not trips:
+            trips, strides = (1,), ((0,),)
+        self.lines.append(Line(op, heads, members[0], trips, strides, out))
+
+
+def _groups(terms: list[tuple[int, ...]]) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
+    """Neighbours of the same kind, products or single operands."""
+    start = 0
+    for k in range(1, len(terms) + 1):
+        if k == len(terms) or len(terms[k]) != len(terms[start]):
+            yield len(terms[start]), terms[start:k]
+            start = k
+
+
+Run = tuple[tuple[int, ...], tuple[tuple[int, ...], ...], list[tuple[int, ...]]]  # trips, strides per list, members
+
+
+def _runs(elements: list[tuple[int, ...]]) -> list[Run]:
+    """A list cut into arithmetic progressions, and equal progressions at equal distances into nested ones."""
+    lists = len(elements[0])
+    runs: list[Run] = [((), ((),) * lists, [element]) for element in elements]
+    while True:
+        merged: list[Run] = []
+        start = 0
+        while start < len(runs):
+            trips, strides, members = runs[start]
+            end = start + 1
+            step = None
+            while end < len(runs) and runs[end][0] == trips and runs[end][1] == strides:
+                here, there = runs[end - 1][2][0], runs[end][2][0]
+                gap = tuple(b - a for a, b in zip(here, there, strict=True))
+                same_space = all(a >> SHIFT == b >> SHIFT for a, b in zip(here, there, strict=True))
+                if not same_space or (step is not None and gap != step):
+                    break
+                step = gap
+                end += 1
+            if step is None:
+                merged.append(runs[start])
+            else:
+                everything = [member for run in runs[start:end] for member in run[2]]
+                nested = tuple((s, *more) for s, more in zip(step, strides, strict=True))
+                merged.append(((end - start, *trips), nested, everything))
+            start = end
+        if len(merged) == len(runs) or len(merged) == 1:
+            return merged
+        if len(merged[0][0]) == MOST_COUNTERS:
+            return merged
+        runs = merged
+
+
+MOST_COUNTERS = 3

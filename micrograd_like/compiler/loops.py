@@ -1,0 +1,317 @@
+"""Stage 3, loops: fold the lines of a section back into the loop nest that made them.
+
+Lines are numbered in the order in which they were recorded, and parameters and inputs by position, so that the operands
+of a loop's iterations run in arithmetic progressions. A stack of terms is kept, each a statement or a loop, with a
+vector of integers (where its operands and results begin). After each line, while it is possible:
+  - where the topmost terms are the next iteration of the loop below them, that loop grows by one;
+  - where the topmost terms are three equal pieces in arithmetic progression, they become a loop of three.
+Loops fold into loops the same way. (A. Ketterlin and P. Clauss, "Prediction and trace compression of data access
+addresses through nested loop recognition", CGO 2008.) Terms are compared by an interned key, and pieces are looked for
+only where a term of the topmost one's key lies below, so that the cost is linear.
+
+What does not fold becomes a table: rows of integers that a small loop reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from micrograd_like.compiler.flow import INDEX, Line, Section
+from micrograd_like.compiler.trace import SHIFT
+from micrograd_like.ops import Operation
+
+BODY = 64  # the longest loop body that is looked for
+STRAIGHT = 400  # a section of more terms than this is put into tables
+SMALL = 64  # in such a section, loops of fewer iterations of statements than this are not worth their code
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """An address that is affine in the counters of the enclosing loops: base + Σ coefficient · counter."""
+
+    space: int
+    base: int
+    coefs: tuple[int, ...] = ()  # one per enclosing loop, outermost first; a list's own counters come last
+
+    def shifted(self, level: int, steps: int) -> Ref:
+        """The address `steps` iterations of the loop at that level later."""
+        return Ref(self.space, self.base + self.coefs[level] * steps, self.coefs)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A line whose operands move with the loops around it."""
+
+    op: Operation
+    heads: tuple[Ref, ...]
+    lists: tuple[Ref, ...]
+    trips: tuple[int, ...]  # of the lists' counters
+    out: Ref
+
+
+@dataclass(frozen=True, slots=True)
+class For:
+    """A loop that counts from 0; its counter is one level of the addresses in its body."""
+
+    trips: int
+    body: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Statements in an order without a pattern: in each row the kind of statement, then the columns it reads.
+
+    To the addresses of a body the columns are what counters are to those in a loop.
+    """
+
+    rows: tuple[tuple[int, ...], ...]
+    bodies: tuple[tuple[Any, ...], ...]
+
+    def bounds(self) -> list[list[tuple[int, int]]]:
+        """Per kind of statement, the smallest and the largest integer of each column."""
+        columns: list[list[tuple[int, int]]] = [[] for _ in self.bodies]
+        for kind, *row in self.rows:
+            if not columns[kind]:
+                columns[kind] = [(x, x) for x in row]
+            else:
+                columns[kind] = [(min(a, x), max(b, x)) for (a, b), x in zip(columns[kind], row, strict=True)]
+        return columns
+
+
+Term = Any  # Statement | For | Table, and what later stages make of a Statement
+
+
+class _Keys:
+    """Shapes of terms, interned: two terms of equal key differ in their vectors alone."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Any, int] = {}
+        self.shapes: list[Any] = []
+
+    def number(self, shape: Any) -> int:
+        found = self.numbers.get(shape)
+        if found is None:
+            found = self.numbers[shape] = len(self.shapes)
+            self.shapes.append(shape)
+        return found
+
+
+def recover(section: Section) -> list[Term]:
+    """The loop nest whose unrolling is the section's lines."""
+    keys = _Keys()
+    loop_number = keys.number
+    stack: list[int] = []  # keys
+    vectors: list[tuple[int, ...]] = []
+    places: dict[int, list[int]] = {}  # where on the stack each key is
+    loops: list[int] = []  # where on the stack loops are
+
+    def push(key: int, vector: tuple[int, ...]) -> None:
+        places.setdefault(key, []).append(len(stack))
+        if type(keys.shapes[key][0]) is int:
+            loops.append(len(stack))
+        stack.append(key)
+        vectors.append(vector)
+
+    def pop(count: int) -> None:
+        for key in reversed(stack[-count:]):
+            places[key].pop()
+        del stack[-count:], vectors[-count:]
+        while loops and loops[-1] >= len(stack):
+            loops.pop()
+
+    def grow() -> bool:
+        """Add the topmost terms to the loop below them, if they are its next iteration."""
+        size = len(stack)
+        for place in reversed(loops):
+            length = size - place - 1
+            if length > BODY:
+                return False
+            trips, body, steps = keys.shapes[stack[place]]
+            if length == len(body) and stack[-1] == body[-1] and stack[place + 1 :] == list(body):
+                vector = vectors[place]
+                new = [x for v in vectors[place + 1 :] for x in v]
+                if all(x == first + trips * step for x, first, step in zip(new, vector, steps, strict=True)):
+                    pop(length + 1)
+                    push(loop_number((trips + 1, body, steps)), vector)
+                    return True
+        return False
+
+    def start() -> bool:
+        """Make a loop of three equal pieces on top."""
+        size, key = len(stack), stack[-1]
+        top, where = vectors[-1], places[key]
+        for back in range(len(where) - 2, -1, -1):
+            length = size - 1 - where[back]
+            if length > BODY or 3 * length > size:
+                return False
+            if stack[-1 - 2 * length] != key:
+                continue
+            middle, bottom = vectors[-1 - length], vectors[-1 - 2 * length]
+            if any(c - b != b - a for a, b, c in zip(bottom, middle, top, strict=True)):
+                continue
+            if not stack[-length:] == stack[-2 * length : -length] == stack[-3 * length : -2 * length]:
+                continue
+            first = [x for v in vectors[-3 * length : -2 * length] for x in v]
+            second = [x for v in vectors[-2 * length : -length] for x in v]
+            third = [x for v in vectors[-length:] for x in v]
+            if all(c - b == b - a for a, b, c in zip(first, second, third, strict=True)):
+                body = tuple(stack[-length:])
+                steps = tuple(b - a for a, b in zip(first, second, strict=True))
+                pop(3 * length)
+                push(loop_number((3, body, steps)), tuple(first))
+                return True
+        return False
+
+    for line in section.lines:
+        refs = (*line.heads, *line.lists, line.out)
+        spaces = tuple([ref >> SHIFT for ref in refs])
+        push(keys.number((line.op, len(line.heads), line.trips, line.strides, spaces)), tuple([ref & INDEX for ref in refs]))
+        while grow() or start():
+            pass
+    return _tabulated([_term(keys.shapes, key, v, [()] * len(v)) for key, v in zip(stack, vectors, strict=True)])
+
+
+def _term(shapes: list[Any], key: int, vector: Sequence[int], coefs: list[tuple[int, ...]]) -> Term:
+    """A term of the stack, its addresses spelled out."""
+    if type(shapes[key][0]) is int:
+        trips, keys, steps = shapes[key]
+        nested = [(*c, step) for c, step in zip(coefs, steps, strict=True)]
+        body, start = [], 0
+        for inner in keys:
+            end = start + _width(shapes, inner)
+            body.append(_term(shapes, inner, vector[start:end], nested[start:end]))
+            start = end
+        return For(trips, tuple(body))
+    op, heads, trips, strides, spaces = shapes[key]
+    ends = [()] * heads + list(strides) + [()]
+    refs = tuple(Ref(s, x, (*c, *end)) for s, x, c, end in zip(spaces, vector, coefs, ends, strict=True))
+    return Statement(op, refs[:heads], refs[heads:-1], trips, refs[-1])
+
+
+def _width(shapes: list[Any], key: int) -> int:
+    shape = shapes[key]
+    return len(shape[2]) if type(shape[0]) is int else len(shape[4])
+
+
+def _tabulated(terms: list[Term]) -> list[Term]:
+    """Long stretches of statements without a pattern as tables."""
+    if len(terms) <= STRAIGHT:
+        return terms
+    result: list[Term] = []
+    rows: list[tuple[int, ...]] = []
+    kinds: dict[Any, int] = {}
+    bodies: list[tuple[Any, ...]] = []
+
+    def close() -> None:
+        nonlocal rows, kinds, bodies
+        if rows:
+            result.append(Table(tuple(rows), tuple(bodies)))
+        rows, kinds, bodies = [], {}, []
+
+    for term in terms:
+        if isinstance(term, For) and work(term) >= SMALL:
+            close()
+            result.append(term)
+            continue
+        for s in unroll([term]):
+            refs = (*s.heads, *s.lists, s.out)
+            shape = (s.op, len(s.heads), s.trips, tuple((ref.space, ref.coefs) for ref in refs))
+            if shape not in kinds:
+                kinds[shape] = len(bodies)
+                unit = [tuple(int(c == column) for c in range(len(refs))) for column in range(len(refs))]
+                moved = [Ref(ref.space, 0, (*unit[c], *ref.coefs)) for c, ref in enumerate(refs)]
+                h = len(s.heads)
+                bodies.append((Statement(s.op, tuple(moved[:h]), tuple(moved[h:-1]), s.trips, moved[-1]),))
+            rows.append((kinds[shape], *[ref.base for ref in refs]))
+    close()
+    return result
+
+
+def work(term: Term) -> int:
+    """How many statements a term runs."""
+    return term.trips * sum(map(work, term.body)) if isinstance(term, For) else 1
+
+
+def at(ref: Ref, counters: Sequence[int]) -> Ref:
+    """The address where the outermost counters have these values."""
+    known = len(counters)
+    return Ref(ref.space, ref.base + sum(c * i for c, i in zip(ref.coefs, counters, strict=False)), ref.coefs[known:])
+
+
+def unroll(terms: Sequence[Term], counters: tuple[int, ...] = ()) -> Iterator[Statement]:
+    """The statements in the order in which the loops run them."""
+    for term in terms:
+        if isinstance(term, For):
+            for i in range(term.trips):
+                yield from unroll(term.body, (*counters, i))
+        elif isinstance(term, Table):
+            for kind, *row in term.rows:
+                yield from unroll(term.bodies[kind], (*counters, *row))
+        else:
+            move: Callable[[Ref], Ref] = lambda ref: at(ref, counters)  # noqa: E731
+            yield Statement(
+                term.op, tuple(map(move, term.heads)), tuple(map(move, term.lists)), term.trips, move(term.out)
+            )
+
+
+def lines(terms: Sequence[Term]) -> list[Line]:
+    """The section's lines again, to show that nothing was lost."""
+    return [
+        Line(
+            s.op,
+            tuple(ref.space << SHIFT | ref.base for ref in s.heads),
+            tuple(ref.space << SHIFT | ref.base for ref in s.lists),
+            s.trips,
+            tuple(ref.coefs for ref in s.lists),
+            s.out.space << SHIFT | s.out.base,
+        )
+        for s in unroll(terms)
+    ]
+
+
+# What each space is called in pseudo-code: parameters, inputs, values, shared values, constants; the d-names are gradients.
+NAMES = ("v", "p", "x", "c", "s", "v", "s", "dv", "t", "dp", "ds")
+COUNTERS = "ijklmnopqrstuvwxyz"
+
+
+def show(terms: Sequence[Term], depth: int = 0) -> str:
+    """The loops as pseudo-code."""
+    text = []
+    indent = "    " * depth
+    for term in terms:
+        if isinstance(term, For):
+            text.append(f"{indent}for {counter(depth)} in range({term.trips}):")
+            text.append(show(term.body, depth + 1))
+        elif isinstance(term, Table):
+            text.append(f"{indent}{len(term.rows)} operations of {len(term.bodies)} kinds, without a pattern")
+        else:
+            text.append(indent + _statement(term, depth))
+    return "\n".join(text)
+
+
+def counter(depth: int) -> str:
+    """The name of the counter at a depth."""
+    return COUNTERS[depth] if depth < len(COUNTERS) else f"i{depth}"
+
+
+def address(ref: Ref) -> str:
+    """An address as text."""
+    parts = [counter(d) if c == 1 else f"{c}*{counter(d)}" for d, c in enumerate(ref.coefs) if c]
+    if ref.base or not parts:
+        parts.append(str(ref.base))
+    return f"{NAMES[ref.space]}[{' + '.join(parts).replace('+ -', '- ')}]"
+
+
+def _statement(s: Statement, depth: int) -> str:
+    lists = " * ".join(map(address, s.lists))
+    counters = ", ".join(f"{counter(depth + d)} in range({n})" for d, n in enumerate(s.trips))
+    each = f"{lists} for {counters}" if counters else ""
+    out = f"{address(s.out)} = "
+    heads = [address(ref) for ref in s.heads]
+    if s.op.name in ("dot", "sum"):
+        return f"{out}{heads[0]} + sum({each})"
+    if s.op.arity == 2 and not s.op.symbol.isalpha():
+        return f"{out}{heads[-2]} {s.op.symbol} {heads[-1]}"
+    return f"{out}{s.op.name}({', '.join([*heads, each] if each else heads)})"

@@ -1,0 +1,302 @@
+"""Stage 4, nests: the loops as assignments to memory, and what may be reordered in them.
+
+An `Assign` stores the value of a small expression, or adds it to what is there. A `Reduce` combines an expression over
+counters of its own, from left to right, in a register. Expressions are code: each step applies a row of the table to
+leaves (addresses and numbers) and earlier steps; the last is the value, or the only leaf where there is no code.
+
+Whether iterations may change places is decided by one function, `may_meet`: can two addresses be the same?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import gcd
+from typing import Any
+
+from micrograd_like import ops
+from micrograd_like.compiler.flow import QUIET, SHARED_QUIET
+from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, address, counter
+from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, is_composed
+from micrograd_like.ops import Operation
+
+ADJOINT, TEMPORARY, PARAM_GRADIENT, SHARED_GRADIENT = range(7, 11)
+
+Leaf = Ref | float
+Code = tuple[tuple[Operation, tuple[int, ...]], ...]
+Range = tuple[int, int]  # the smallest and the largest value of a counter
+
+
+@dataclass(frozen=True, slots=True)
+class Assign:
+    """target = expression, or target += expression."""
+
+    target: Ref
+    accumulate: bool
+    leaves: tuple[Leaf, ...]
+    code: Code = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """target = op(… op(op(first, e0), e1) …), the expression e taken over the trips' counters."""
+
+    target: Ref
+    op: Operation
+    first: Leaf
+    trips: tuple[int, ...]
+    leaves: tuple[Ref, ...]
+    code: Code = ()
+
+
+# How the rows on any number of operands are computed: the row that combines two, and where the register starts.
+REDUCTIONS = {
+    ops.dot: (ops.add, None),
+    ops.sum: (ops.add, None),
+    ops.max: (ops.max, float("-inf")),
+    ops.min: (ops.min, float("inf")),
+}
+_PRODUCT: Code = ((ops.mul, (0, 1)),)
+_STORAGE = {QUIET: NODE, SHARED_QUIET: SHARED}  # a quiet node lies where the others do
+
+
+def lower(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, ...] = ()) -> tuple[Term, ...]:
+    """Loops over statements as loops over assignments. `trips`: of the enclosing loops."""
+    lowered: list[Term] = []
+    for term in terms:
+        if isinstance(term, For):
+            lowered.append(For(term.trips, lower(term.body, constants, (*trips, term.trips))))
+        elif isinstance(term, Table):
+            bounds = term.bounds()
+            lowered.append(
+                Table(
+                    term.rows,
+                    tuple(
+                        lower(body, constants, (*trips, *[0 if lo != hi or lo else 1 for lo, hi in columns]))
+                        for body, columns in zip(term.bodies, bounds, strict=True)
+                    ),
+                )
+            )
+        else:
+            lowered.append(_lower(term, constants, trips))
+    return tuple(lowered)
+
+
+def _lower(s: Statement, constants: Sequence[float], trips: tuple[int, ...]) -> Term:
+    heads = [leaf(ref, constants, trips) for ref in s.heads]
+    target = stored(s.out)
+    if s.op in REDUCTIONS:
+        combine, start = REDUCTIONS[s.op]
+        first = heads[0] if start is None else start
+        return Reduce(target, combine, first, s.trips, tuple(map(stored, s.lists)), _PRODUCT if len(s.lists) == 2 else ())
+    if s.op is COPY or is_composed(s.op):
+        return Assign(target, False, (heads[0],))
+    return Assign(target, False, tuple(heads), ((s.op, tuple(range(len(heads)))),))
+
+
+def stored(ref: Ref) -> Ref:
+    """The same address with the space that it is stored in."""
+    return Ref(_STORAGE.get(ref.space, ref.space), ref.base, ref.coefs)
+
+
+def leaf(ref: Ref, constants: Sequence[float], trips: Sequence[int]) -> Leaf:
+    """The number, where a constant's address holds the same one in every iteration; else the address."""
+    if ref.space != CONST:
+        return stored(ref)
+    moving = [(c, n) for c, n in zip(ref.coefs, trips, strict=True) if c]
+    if any(n == 0 for _, n in moving):  # the column of a table
+        return ref
+    first = constants[ref.base]
+    for counters in product(*[range(n) for _, n in moving]):
+        x = constants[ref.base + sum(c * i for (c, _), i in zip(moving, counters, strict=True))]
+        if repr(x) != repr(first):
+            return ref
+    return first
+
+
+# What may be reordered
+
+
+def may_meet(
+    a: Ref, b: Ref, ranges_a: Sequence[Range], ranges_b: Sequence[Range], common: int = 0, distance: Range | None = None
+) -> bool:
+    """Whether two addresses can be the same: False is a proof that they are not.
+
+    The counters of the first `common` levels have the same values in both. With a `distance`, the next level's counter
+    in b is ahead of a's by a number of iterations in that range. All other counters take any value of their ranges.
+    """
+    if a.space != b.space:
+        return False
+    low = high = b.base - a.base
+    divisor = 0
+
+    def vary(coefficient: int, bounds: Range) -> None:
+        nonlocal low, high, divisor
+        if coefficient:
+            x, y = coefficient * bounds[0], coefficient * bounds[1]
+            low, high = low + min(x, y), high + max(x, y)
+            if bounds[0] != bounds[1]:
+                divisor = gcd(divisor, coefficient)
+            else:
+                fixed.append(x)
+
+    fixed: list[int] = []
+    for level in range(common):
+        vary(b.coefs[level] - a.coefs[level], ranges_a[level])
+    rest = common
+    if distance is not None:
+        if a.coefs[common] == b.coefs[common]:
+            vary(b.coefs[common], distance)
+            rest += 1
+    for c, bounds in zip(a.coefs[rest:], ranges_a[rest:], strict=True):
+        vary(-c, bounds)
+    for c, bounds in zip(b.coefs[rest:], ranges_b[rest:], strict=True):
+        vary(c, bounds)
+    if low > 0 or high < 0:
+        return False
+    offset = b.base - a.base + sum(fixed)
+    return offset == 0 if divisor == 0 else offset % divisor == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A place in memory that a term touches."""
+
+    ref: Ref
+    kind: str  # "read", "write", or "add": adding in another order is the same up to rounding
+    ranges: tuple[Range, ...]  # of all its counters
+
+
+def accesses(terms: Sequence[Term], ranges: tuple[Range, ...] = ()) -> Iterator[Access]:
+    """Everything that terms touch, inside of loops whose counters have these ranges."""
+    for term in terms:
+        if isinstance(term, For):
+            yield from accesses(term.body, (*ranges, (0, term.trips - 1)))
+        elif isinstance(term, Table):
+            for body, columns in zip(term.bodies, term.bounds(), strict=True):
+                yield from accesses(body, (*ranges, *columns))
+        elif isinstance(term, Reduce):
+            inner = (*ranges, *[(0, n - 1) for n in term.trips])
+            yield from (Access(ref, "read", inner) for ref in term.leaves)
+            if isinstance(term.first, Ref):
+                yield Access(term.first, "read", ranges)
+            yield Access(term.target, "write", ranges)
+        else:
+            yield from (Access(ref, "read", ranges) for ref in term.leaves if isinstance(ref, Ref))
+            yield Access(term.target, "add" if term.accumulate else "write", ranges)
+
+
+def independent(loop: For, ranges: Sequence[Range] = (), distance: int | None = None) -> bool:
+    """Whether iterations of a loop that are at most that far apart (None: all) can be interleaved in any order."""
+    if loop.trips < 2:
+        return True
+    far = loop.trips - 1 if distance is None else min(distance, loop.trips - 1)
+    level = len(ranges)
+    touched = list(accesses(loop.body, (*ranges, (0, loop.trips - 1))))
+    return not any(
+        may_meet(a.ref, b.ref, a.ranges, b.ranges, level, span)
+        for a in touched
+        if a.kind != "read"
+        for b in touched
+        if not (a.kind == b.kind == "add")
+        for span in ((1, far), (-far, -1))
+    )
+
+
+def steady(ref: Ref, ranges: Sequence[Range], loop: For) -> bool:
+    """Whether nothing in the loop writes to an address that the loop's counter does not move."""
+    level = len(ranges)
+    return not any(
+        may_meet(ref, a.ref, (*ranges, (0, loop.trips - 1))[: len(ref.coefs)], a.ranges, level)
+        for a in accesses([loop], tuple(ranges))
+        if a.kind != "read"
+    )
+
+
+def moved(term: Term, change: Any) -> Term:
+    """The term with every address replaced by change(address)."""
+    if isinstance(term, For):
+        return For(term.trips, tuple(moved(t, change) for t in term.body))
+    if isinstance(term, Table):
+        return Table(term.rows, tuple(tuple(moved(t, change) for t in body) for body in term.bodies))
+    leaves = tuple(change(x) if isinstance(x, Ref) else x for x in term.leaves)
+    if isinstance(term, Reduce):
+        first = change(term.first) if isinstance(term.first, Ref) else term.first
+        return replace(term, target=change(term.target), first=first, leaves=leaves)
+    return replace(term, target=change(term.target), leaves=leaves)
+
+
+# The stage in plain Python
+
+
+def interpret(terms: Sequence[Term], memory: dict[int, Any], counters: tuple[int, ...] = ()) -> None:
+    """Run terms on numbers of any carrier; `memory` has a list for every space."""
+    for term in terms:
+        if isinstance(term, For):
+            for i in range(term.trips):
+                interpret(term.body, memory, (*counters, i))
+        elif isinstance(term, Table):
+            for kind, *row in term.rows:
+                interpret(term.bodies[kind], memory, (*counters, *row))
+        elif isinstance(term, Reduce):
+            total = _load(term.first, memory, counters)
+            for own in product(*map(range, term.trips)):
+                total = term.op.function(total, _expression(term, memory, (*counters, *own)))
+            memory[term.target.space][_index(term.target, counters)] = total
+        else:
+            value = _expression(term, memory, counters)
+            place = memory[term.target.space], _index(term.target, counters)
+            place[0][place[1]] = place[0][place[1]] + value if term.accumulate else value
+
+
+def _index(ref: Ref, counters: Sequence[int]) -> int:
+    return ref.base + sum(c * i for c, i in zip(ref.coefs, counters, strict=True))
+
+
+def _load(x: Leaf, memory: dict[int, Any], counters: Sequence[int]) -> Any:
+    return memory[x.space][_index(x, counters)] if isinstance(x, Ref) else x
+
+
+def _expression(term: Assign | Reduce, memory: dict[int, Any], counters: tuple[int, ...]) -> Any:
+    values = [_load(x, memory, counters) for x in term.leaves]
+    for op, args in term.code:
+        values.append(op.function(*[values[k] for k in args]))
+    return values[-1] if term.code else values[0]
+
+
+def show(terms: Sequence[Term], depth: int = 0) -> str:
+    """The nests as pseudo-code."""
+    text = []
+    indent = "    " * depth
+    for term in terms:
+        if isinstance(term, For):
+            text += [f"{indent}for {counter(depth)} in range({term.trips}):", show(term.body, depth + 1)]
+        elif isinstance(term, Table):
+            text.append(f"{indent}{len(term.rows)} operations of {len(term.bodies)} kinds, without a pattern")
+        else:
+            text.append(indent + _assignment(term, depth))
+    return "\n".join(text)
+
+
+def _assignment(term: Assign | Reduce, depth: int) -> str:
+    texts = [address(x) if isinstance(x, Ref) else repr(x) for x in term.leaves]
+    for op, args in term.code:
+        inner = [texts[k] for k in args]
+        if op.arity == 2 and not op.symbol.isalpha():
+            texts.append(f"({inner[0]} {op.symbol} {inner[1]})")
+        else:
+            texts.append(f"{op.name}({', '.join(inner)})")
+    value = texts[-1] if term.code else texts[0]
+    if isinstance(term, Assign):
+        return f"{address(term.target)} {'+=' if term.accumulate else '='} {value}"
+    counters = ", ".join(f"{counter(depth + d)} in range({n})" for d, n in enumerate(term.trips))
+    first = address(term.first) if isinstance(term.first, Ref) else repr(term.first)
+    return f"{address(term.target)} = {first} {term.op.symbol} … {value} for {counters}"
+
+
+__all__ = [
+    "ADJOINT", "CONST", "INPUT", "NODE", "PARAM", "PARAM_GRADIENT", "SHARED", "SHARED_GRADIENT", "TEMPORARY",
+    "Access", "Assign", "For", "Ref", "Reduce", "Table", "accesses", "independent", "interpret", "lower", "may_meet",
+    "moved", "show", "steady",
+]  # fmt: skip

@@ -1,0 +1,351 @@
+"""Stage 1, trace: call the user's function once on symbols and write down every scalar operation it asks for.
+
+While the function runs, inputs are symbols and the parameters behave as symbols: they have no number that the function
+could look at, so that whatever would depend on a number (`if x > 0`, `float(x)`, `x.data`) is an error that names the
+line. What comes out is a flat program: event n computes node n from parameters, inputs, constants and earlier nodes.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from micrograd_like import ieee, ops
+from micrograd_like.engine import Value, number
+from micrograd_like.graph import leaves
+from micrograd_like.ops import Operation
+
+# An operand is one integer: an address space in the high bits, an index below. Arithmetic on the index is plain.
+SHIFT = 44
+NODE, PARAM, INPUT, CONST, SHARED = range(5)  # SHARED: computed once for all samples; later stages use it
+SPACES = ("node", "param", "input", "const", "shared")
+
+COPY = Operation("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x; internal to the compiler")
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_lock = threading.RLock()
+_active: Recorder | None = None
+
+
+class TraceError(TypeError):
+    """A function asked for something that a traced program cannot record."""
+
+
+class _NumberError(TraceError, AttributeError):
+    """A traced value has no number; also an AttributeError, as the engine asks a weight whether it has one."""
+
+
+@dataclass
+class Trace:
+    """The flat program of one sample, in static single assignment: event n computes node n."""
+
+    operations: list[Operation]
+    operands: list[tuple[int, ...]]
+    quiet: bytearray  # 1 for the inner events of a composed row: its own rule differentiates the whole of it
+    constants: list[float]  # one per use, in the order of use
+    parameters: int
+    inputs: dict[str, tuple[int, ...]]  # the shape of each
+    outputs: list[int]
+    structure: Any  # the outputs as the function returned them, each replaced by its number
+    has_loss: bool  # whether the first output is a loss: the only one, or the first of a tuple
+    gathers: list[tuple[int, int]]  # (input, number of values): inputs that must be whole numbers in that range
+
+    def __str__(self) -> str:
+        lines = [
+            f"node[{n}] = {op.name}({', '.join(map(self.name, refs))})"
+            for n, (op, refs) in enumerate(zip(self.operations, self.operands, strict=True))
+        ]
+        return "\n".join([*lines, f"return {', '.join(map(self.name, self.outputs))}"])
+
+    def name(self, ref: int) -> str:
+        """An operand as text."""
+        space, index = ref >> SHIFT, ref & (1 << SHIFT) - 1
+        return repr(self.constants[index]) if space == CONST else f"{SPACES[space]}[{index}]"
+
+    def interpret(self, parameters: Sequence[Any], inputs: Sequence[Any] = ()) -> list[Any]:
+        """The outputs for one sample, its inputs flat: this stage in plain Python, for numbers of any carrier."""
+        nodes: list[Any] = []
+        spaces = {NODE: nodes, PARAM: parameters, INPUT: inputs, CONST: self.constants}
+
+        def load(ref: int) -> Any:
+            return spaces[ref >> SHIFT][ref & (1 << SHIFT) - 1]
+
+        for op, refs in zip(self.operations, self.operands, strict=True):
+            data = [load(ref) for ref in refs]
+            nodes.append(data[0] if is_composed(op) else op.function(*data))
+        return [load(ref) for ref in self.outputs]
+
+
+def is_composed(op: Operation) -> bool:
+    """Whether a row is computed by its expansion and differentiated by its own rule; event: (result, *operands)."""
+    return op.expansion is not None and op not in (ops.dot, ops.sum, ops.relu_dot)
+
+
+class Recorder:
+    """The trace while it is being written."""
+
+    def __init__(self, parameters: Sequence[Value], inputs: Mapping[str, tuple[int, ...]]) -> None:
+        self.trace = Trace([], [], bytearray(), [], len(parameters), dict(inputs), [], None, False, [])
+        self.created: dict[int, Value] = {}  # Values made while tracing: constants
+        self.is_quiet = 0
+
+    def ref(self, x: Any) -> int:
+        """The operand that stands for a traced value, or a new constant."""
+        kind = type(x)
+        if kind is Traced:
+            return x._mark  # type: ignore[no-any-return]
+        if kind is not float:
+            x = self._constant(x)
+        constants = self.trace.constants
+        constants.append(x)
+        return CONST << SHIFT | len(constants) - 1
+
+    def _constant(self, x: Any) -> float:
+        if isinstance(x, Value):
+            for leaf in leaves(x):
+                if id(leaf) not in self.created:
+                    raise _error(
+                        f"{leaf!r} is neither a parameter of this program nor made by the function",
+                        "list it among the parameters, or use a plain number where a constant is meant",
+                    )
+            x = x.data
+        try:
+            return ieee.as_float(number(x))
+        except TypeError as error:
+            raise _error(str(error), "a traced operation takes traced values and real numbers") from None
+
+    def node(self, op: Operation, refs: tuple[int, ...]) -> Traced:
+        """A new event."""
+        trace = self.trace
+        node = _new(Traced)
+        node.label = ""
+        node.op = None
+        node.args = ()
+        node._mark = len(trace.operations)
+        trace.operations.append(op)
+        trace.operands.append(refs)
+        trace.quiet.append(self.is_quiet)
+        return node
+
+    def record(self, op: Operation, operands: Sequence[Any]) -> Traced:
+        """The events of a row: one, or for a composed row those of its expansion and one that stands for it."""
+        if op is ops.relu_dot:
+            return self.node(ops.relu, (self.node(ops.dot, tuple(map(self.ref, operands)))._mark,))  # type: ignore[arg-type]
+        if not is_composed(op):
+            return self.node(op, tuple(map(self.ref, operands)))
+        if op.name == "gather" and operands and type(operands[0]) is Traced and operands[0]._mark >> SHIFT == INPUT:  # type: ignore[operator]
+            self.trace.gathers.append((operands[0]._mark - (INPUT << SHIFT), len(operands) - 1))  # type: ignore[operator]
+        self.is_quiet += 1
+        try:
+            result = self.ref(op.expansion(*operands))  # type: ignore[misc]
+        finally:
+            self.is_quiet -= 1
+        return self.node(op, (result, *map(self.ref, operands)))
+
+
+def _refuse(what: str, hint: str) -> Callable[..., Any]:
+    def refuse(self: Any, *_: Any) -> Any:
+        raise _error(what, hint)
+
+    return refuse
+
+
+def _refuse_number(what: str, hint: str) -> Any:
+    def refuse(self: Any, *_: Any) -> Any:
+        raise _error(what, hint, _NumberError)
+
+    return property(refuse, refuse)
+
+
+class Traced(Value):
+    """A value while a function is traced: it has a place in the program instead of a number."""
+
+    __slots__ = ()
+
+    data = _refuse_number(
+        "a traced value has no .data: the program is the same for all numbers",
+        "compute with the value itself, or read .data outside of the compiled function",
+    )
+    grad = _refuse_number("a traced value has no .grad", "call program.gradient(…) instead")
+    __float__ = __int__ = __index__ = __round__ = __trunc__ = __floor__ = __ceil__ = __complex__ = _refuse(
+        "a traced value cannot be turned into a plain number",
+        "use the functions of this library (mg.exp(x), not math.exp(x)), and mg.gather(values, index) to pick by an input",
+    )
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse(
+        "a traced value cannot be compared: which branch is taken would be fixed for all samples",
+        "use mg.where(x, a, b), which is a where x > 0 and b elsewhere, or mg.max and mg.min for Python's max and min",
+    )
+
+    def __record__(self, op: Operation, operands: Sequence[Any]) -> Traced:
+        return _recorder().record(op, operands)
+
+    def __repr__(self) -> str:
+        space, index = self._mark >> SHIFT, self._mark & (1 << SHIFT) - 1  # type: ignore[operator]
+        return f"Traced({SPACES[space]}[{index}])"
+
+    def __copy__(self) -> Traced:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Traced:
+        return self
+
+
+_new = Value.__new__
+
+
+def _define_operators() -> None:
+    def binary(op: Operation) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        def method(self: Traced, other: Any) -> Traced:
+            recorder = _active or _recorder()
+            return recorder.node(op, (self._mark, recorder.ref(other)))  # type: ignore[arg-type]
+
+        def reflected(self: Traced, other: Any) -> Traced:
+            recorder = _active or _recorder()
+            return recorder.node(op, (recorder.ref(other), self._mark))  # type: ignore[arg-type]
+
+        return method, reflected
+
+    def unary(op: Operation) -> Callable[..., Any]:
+        def method(self: Traced) -> Traced:
+            return (_active or _recorder()).node(op, (self._mark,))  # type: ignore[arg-type]
+
+        return method
+
+    for name, op in {"add": ops.add, "sub": ops.sub, "mul": ops.mul, "truediv": ops.div, "pow": ops.pow}.items():
+        method, reflected = binary(op)
+        setattr(Traced, f"__{name}__", method)
+        setattr(Traced, f"__r{name}__", reflected)
+    for name, op in {"__neg__": ops.neg, "__abs__": ops.abs, **ops.TABLE}.items():
+        if op.arity == 1 and hasattr(Value, name):
+            setattr(Traced, name, unary(op))
+
+
+_define_operators()
+
+
+def _recorder() -> Recorder:
+    if _active is None:
+        raise TraceError("a value of a traced function was used after the trace had ended")
+    return _active
+
+
+def _error(what: str, hint: str, kind: type[TraceError] = TraceError) -> TraceError:
+    """The error, with the line of the user's that asked."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    source = linecache.getline(file, line).strip()
+    return kind(f"{file}:{line}: {source}\n  {what}; hint: {hint}" if source else f"{file}:{line}: {what}; hint: {hint}")
+
+
+@contextmanager
+def _traced(recorder: Recorder, parameters: Sequence[Value]) -> Iterator[None]:
+    """While the function runs, parameters are symbols and Values that it makes are known to be its own."""
+    global _active
+    init = Value.__init__
+
+    def remember(self: Value, data: Any, label: str = "") -> None:
+        init(self, data, label)
+        recorder.created[id(self)] = self
+
+    marks = [p._mark for p in parameters]
+    with _lock:
+        if _active is not None:
+            raise TraceError("a function that is being compiled cannot compile another one")
+        try:
+            _active = recorder
+            for i, p in enumerate(parameters):
+                p._mark = PARAM << SHIFT | i
+                p.__class__ = Traced
+            Value.__init__ = remember  # type: ignore[method-assign]
+            yield
+        finally:
+            Value.__init__ = init  # type: ignore[method-assign]
+            for p, mark in zip(parameters, marks, strict=True):
+                p.__class__ = Value
+                p._mark = mark
+            _active = None
+
+
+def check_parameters(parameters: Iterable[Value]) -> list[Value]:
+    """The parameters as a list. Raises TypeError or ValueError for what cannot be a program's parameter."""
+    checked = list(parameters)
+    seen: set[Value] = set()
+    for p in checked:
+        if not isinstance(p, Value):
+            raise TypeError(f"expected parameters as Values, got {type(p).__name__}: {p!r:.60}")
+        if p.args:
+            raise ValueError(f"expected parameters that are not themselves computed, got {p!r}")
+        if p in seen:
+            raise ValueError(f"expected each parameter once, got {p!r} twice")
+        if type(ieee.as_float(p.data)) is not type(p.data):
+            raise TypeError(f"expected parameters of floats, got {type(p.data).__name__}: {p!r:.60}")
+        seen.add(p)
+    return checked
+
+
+def trace(function: Callable[..., Any], parameters: Sequence[Value], inputs: Mapping[str, tuple[int, ...]]) -> Trace:
+    """What the function does with one sample.
+
+    Args:
+        function: called once, with a nested list of symbols of each input's shape; a single one for the shape ().
+        parameters: the Values it reads.
+        inputs: the shape of each of its arguments.
+
+    Raises:
+        TraceError: the function needs a number, reads a Value that is not listed, or returns something else than
+            values (in lists and tuples) that depend on the inputs.
+    """
+    recorder = Recorder(parameters, inputs)
+    arguments, start = {}, INPUT << SHIFT
+    for name, shape in inputs.items():
+        arguments[name] = _symbols(shape, start)
+        start += prod(shape)
+    with _traced(recorder, parameters):
+        result = _call(function, arguments)
+        recorder.trace.structure = structure = _flatten(result, recorder)
+        recorder.trace.has_loss = structure == 0 or (isinstance(result, tuple) and structure[0] == 0)
+    return recorder.trace
+
+
+def _symbols(shape: tuple[int, ...], start: int) -> Any:
+    if shape:
+        step = prod(shape[1:])
+        return [_symbols(shape[1:], start + i * step) for i in range(shape[0])]
+    symbol = _new(Traced)
+    symbol.label, symbol.op, symbol.args, symbol._mark = "", None, (), start
+    return symbol
+
+
+def _call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """By name where the function's own names are those of the inputs, else in their order."""
+    import inspect
+
+    try:
+        named = arguments.keys() <= inspect.signature(function).parameters.keys()
+    except (TypeError, ValueError):
+        named = False
+    return function(**arguments) if named else function(*arguments.values())
+
+
+def _flatten(result: Any, recorder: Recorder) -> Any:
+    if isinstance(result, (list, tuple)):
+        if not result:
+            raise TraceError("the function returned an empty list: a program needs at least one output")
+        return [_flatten(x, recorder) for x in result]
+    recorder.trace.outputs.append(_output(result, recorder))
+    return len(recorder.trace.outputs) - 1
+
+
+def _output(result: Any, recorder: Recorder) -> int:
+    if not isinstance(result, (Value, float, int)):
+        raise TraceError(f"the function returned {type(result).__name__} {result!r:.60}; expected values, in lists or tuples")
+    return recorder.ref(result)
