@@ -1,0 +1,9 @@
+"""The compiler: write scalars, get loops. `compile` is the way in; each stage is a module that can be read alone.
+
+trace → flow → loops → nest → adjoint → emit (machine) → driver → native → program
+"""
+
+from micrograd_like.compiler.program import Program, compile
+from micrograd_like.compiler.trace import TraceError
+
+__all__ = ["Program", "TraceError", "compile"]

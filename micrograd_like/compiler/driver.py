@@ -1,0 +1,398 @@
+"""Stage 7, driver: the functions around the nests, down to the training loop itself.
+
+One module per number of lanes has the function `block`: load a few groups of samples into frames, run the nests on each,
+and add up the gradients. The main module has `run`: for every mini-batch the shared section, the blocks, the mean loss,
+and where training is asked for the step of SGD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from micrograd_like.compiler import emit
+from micrograd_like.compiler.adjoint import Adjoint
+from micrograd_like.compiler.emit import ARGUMENTS, Emitter, Shape, definitions
+from micrograd_like.compiler.loops import For, Table, Term
+from micrograd_like.compiler.nest import (
+    ADJOINT,
+    CONST,
+    INPUT,
+    NODE,
+    PARAM,
+    PARAM_GRADIENT,
+    SHARED,
+    SHARED_GRADIENT,
+    TEMPORARY,
+)
+
+# What `run` is told, eight bytes each: numbers of samples, pointers, and doubles.
+FIELDS = (
+    "samples", "batch", "steps", "rows", "inputs", "params", "shared", "consts", "tables", "gradient", "outputs",
+    "losses", "rates", "velocity", "momentum", "decay", "mode", "frames", "most", "wide", "middle", "one",
+)  # fmt: skip
+FORWARD, GRADIENT, TRAIN = range(3)
+
+
+@dataclass
+class Nests:
+    """A section, ready for the machine."""
+
+    forward: tuple[Term, ...]
+    backward: Adjoint
+    slots: int
+    outputs: int  # the slot of the first output
+
+
+@dataclass
+class Parts:
+    """Everything that machine code is made from."""
+
+    shared: Nests
+    sample: Nests
+    widths: tuple[int, ...]  # of the inputs, flat
+    parameters: int
+    constants: list[float]
+    outputs: int
+    text: str = ""  # the loops as pseudo-code
+    rows: list[int] = field(default_factory=list)  # all tables' rows, one after the other
+    tables: dict[int, int] = field(default_factory=dict)  # where each starts
+
+    def __post_init__(self) -> None:
+        for nests in (self.shared, self.sample):
+            self._collect(nests.forward)
+            self._collect(nests.backward.sweep)
+            self._collect(nests.backward.contributions)
+
+    def _collect(self, terms: Sequence[Term]) -> None:
+        for term in terms:
+            if isinstance(term, For):
+                self._collect(term.body)
+            elif isinstance(term, Table):
+                self.tables[id(term)] = len(self.rows)
+                width = max(map(len, term.rows))
+                for row in term.rows:
+                    self.rows += [*row, *[0] * (width - len(row))]
+
+    @property
+    def inputs(self) -> int:
+        """The numbers in a sample."""
+        return sum(self.widths)
+
+    @property
+    def frame(self) -> int:
+        """The vectors in a sample's frame; odd, so that frames do not compete for the same lines of the cache."""
+        return (self.inputs + 2 * self.sample.slots + self.sample.backward.temporaries) | 1
+
+    @property
+    def shared_frame(self) -> int:
+        """The doubles of the shared section: nodes, adjoints, temporaries."""
+        return 2 * self.shared.slots + self.shared.backward.temporaries
+
+    def sizes(self) -> dict[int, int]:
+        """The size of every space, for the mode that checks addresses."""
+        return {
+            INPUT: self.inputs,
+            NODE: self.sample.slots,
+            ADJOINT: self.sample.slots,
+            TEMPORARY: self.sample.backward.temporaries,
+            PARAM: self.parameters,
+            PARAM_GRADIENT: self.parameters,
+            CONST: len(self.constants),
+            SHARED: self.shared.slots,
+            SHARED_GRADIENT: self.shared.slots,
+        }
+
+
+def block_module(parts: Parts, shape: Shape, check: bool) -> str:
+    """The module of one number of lanes."""
+    lanes, sample = shape.lanes, parts.sample
+    checked = parts.sizes() if check else None
+    stride = parts.frame * lanes
+    nests, used = _nests(sample, shape, parts, stride, checked)
+    e = Emitter(shape, parts.tables, False, None)
+    vector, align = e.type, e.align
+    e.label("entry")
+
+    def group(counter: str, _: Any) -> list[str]:
+        offset = e.put(f"mul nsw i64 {counter}, {stride}")
+        frame = e.put(f"getelementptr double, ptr %frames, i64 {offset}")
+        places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
+        names = [e.put(f"getelementptr {vector}, ptr {frame}, i64 {place}") for place in places]
+        first = e.put(f"add nsw i64 %first, {e.put(f'mul nsw i64 {counter}, {lanes}')}")
+        _load_inputs(e, parts, names[0], first)
+        pointers = ", ".join(f"ptr {p}" for p in names) + _REST
+        e.do(f"call void @forward({pointers})")
+        for k in range(parts.outputs):
+            value = e.put(f"load {vector}, ptr {_at(e, vector, names[1], sample.outputs + k)}, align {align}")
+            for lane in range(lanes):
+                x = e.put(f"extractelement {vector} {value}, i64 {lane}") if lanes > 1 else value
+                row = e.put(f"add nsw i64 {first}, {lane}")
+                place = e.put(f"add nsw i64 {e.put(f'mul nsw i64 {row}, {parts.outputs}')}, {k}")
+                e.do(f"store double {x}, ptr {_at(e, 'double', '%out', place)}, align 8")
+        wants = e.put("icmp ne i64 %mode, 0")
+        name = f"backward{e.names}"
+        e.do(f"br i1 {wants}, label %{name}, label %{name}.end")
+        e.label(name)
+        e.do(f"call void @llvm.memset.p0.i64(ptr {names[2]}, i8 0, i64 {sample.slots * lanes * 8}, i1 false)")
+        seed = e.splat("%seed")
+        e.do(f"store {vector} {seed}, ptr {_at(e, vector, names[2], sample.outputs)}, align {align}")
+        e.do(f"call void @sweep({pointers})")
+        e.do(f"br label %{name}.end")
+        e.label(f"{name}.end")
+        return []
+
+    e.loop("%groups", [], group)
+    places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
+    names = [_at(e, vector, "%frames", place) for place in places]
+    e.do("%wants = icmp ne i64 %mode, 0")
+    e.do("br i1 %wants, label %sum, label %end")
+    e.label("sum")
+    e.do(f"call void @contribute({', '.join(f'ptr {p}' for p in names)}{_REST}, i64 %groups)")
+    e.do("br label %end")
+    e.label("end")
+    body = "\n".join(e.lines)
+    return "\n".join([
+        *nests,
+        f"define void @block({_BLOCK}) #0 {{\n{body}\n  ret void\n}}",
+        "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+        *definitions(used | e.used, lanes),
+        ATTRIBUTES,
+    ])  # fmt: skip
+
+
+ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }'
+_REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables"
+_BLOCK = (
+    "ptr noalias %frames, i64 %groups, i64 %first, ptr noalias %rows, ptr noalias %inputs, ptr noalias %params, "
+    "ptr noalias %shared, ptr noalias %consts, ptr noalias %tables, double %seed, ptr noalias %gp, ptr noalias %gs, "
+    "ptr noalias %out, i64 %mode"
+)
+
+
+def _at(e: Emitter, unit: str, pointer: str, index: int | str) -> str:
+    return e.put(f"getelementptr {unit}, ptr {pointer}, i64 {index}")
+
+
+def _nests(
+    nests: Nests, shape: Shape, parts: Parts, stride: int, checked: Any, prefix: str = ""
+) -> tuple[list[str], set[str]]:
+    """The functions forward, sweep and contribute of a section, and the helpers they use."""
+    tables = parts.tables
+    texts = [
+        emit.function(f"{prefix}forward", nests.forward, shape, tables, backward=False, checked=checked),
+        emit.function(f"{prefix}sweep", nests.backward.sweep, shape, tables, backward=True, checked=checked),
+        emit.contributions(
+            f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked
+        ),
+    ]
+    return [text for text, _ in texts], set().union(*[used for _, used in texts])
+
+
+def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str) -> None:
+    """Transpose: sample by sample in memory, number by number in the frame, with one sample in each lane."""
+    rows = []
+    for lane in range(e.lanes):
+        place = e.put(f"getelementptr i64, ptr %rows, i64 {first}")
+        rows.append(e.put(f"load i64, ptr {_at(e, 'i64', place, lane)}, align 8"))
+    start = 0
+    for k, width in enumerate(parts.widths):
+        source = e.put(f"load ptr, ptr {_at(e, 'ptr', '%inputs', k)}, align 8")
+        samples = [_at(e, "double", source, e.put(f"mul nsw i64 {row}, {width}")) for row in rows]
+        target = _at(e, e.type, frame, start)
+
+        def number(counter: str, _: Any, samples: list[str] = samples, target: str = target) -> list[str]:
+            value = "poison"
+            for lane, sample in enumerate(samples):
+                x = e.put(f"load double, ptr {_at(e, 'double', sample, counter)}, align 8")
+                value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
+            e.do(f"store {e.type} {value}, ptr {_at(e, e.type, target, counter)}, align {e.align}")
+            return []
+
+        if width:
+            e.loop(width, [], number)
+        start += width
+
+
+def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
+    """The module with `run`. `lanes`: of the wide and of the middle blocks; the third kind has one."""
+    shape = Shape(1, 8)
+    shared = parts.shared
+    checked = None
+    if check:
+        checked = parts.sizes() | {
+            NODE: shared.slots,
+            ADJOINT: shared.slots,
+            TEMPORARY: shared.backward.temporaries,
+        }
+    nests, used = _nests(shared, shape, parts, 0, checked, "shared_")
+    fields = "\n".join(
+        f"  %{name}.place = getelementptr i64, ptr %fields, i64 {k}\n"
+        f"  %{name} = load {_kind(name)}, ptr %{name}.place, align 8"
+        for k, name in enumerate(FIELDS)
+    )
+    section = f"ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables"
+    seed = f"  %seed.place = getelementptr double, ptr %gs, i64 {shared.outputs}\n  store double 1.0, ptr %seed.place"
+    alone = f"""
+  %value.place = getelementptr double, ptr %shared, i64 {shared.outputs}
+  %value = load double, ptr %value.place
+  store double %value, ptr %loss.place
+  call void @llvm.memcpy.p0.p0.i64(ptr %outputs, ptr %value.place, i64 {8 * parts.outputs}, i1 false)
+  br label %backward"""
+    blocks = _BLOCKS.replace("$WIDE", str(lanes[0])).replace("$MIDDLE", str(lanes[1])).replace("$OUTPUTS", str(parts.outputs))
+    text = (
+        _RUN.replace("$FIELDS", fields)
+        .replace("$SECTION", section)
+        .replace("$SLOTS", str(shared.slots))
+        .replace("$SHARED_BYTES", str(8 * shared.slots))
+        .replace("$GRADIENT_BYTES", str(8 * parts.parameters))
+        .replace("$SEED", "" if parts.widths else seed)
+        .replace("$BLOCKS", blocks if parts.widths else alone)
+        .replace("$PARAMETERS", str(parts.parameters))
+    )
+    return "\n".join([
+        *nests,
+        text,
+        "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
+        "declare i64 @llvm.umin.i64(i64, i64)",
+        *definitions(used, 1),
+        ATTRIBUTES,
+    ])  # fmt: skip
+
+
+def _kind(name: str) -> str:
+    if name in ("momentum", "decay"):
+        return "double"
+    return "i64" if name in ("samples", "batch", "steps", "mode", "most") else "ptr"
+
+
+_RUN = """
+define void @run(ptr %fields) #0 {
+entry:
+$FIELDS
+  %gs = getelementptr double, ptr %shared, i64 $SLOTS
+  %shared.temp = getelementptr double, ptr %gs, i64 $SLOTS
+  %wants = icmp ne i64 %mode, 0
+  %trains = icmp eq i64 %mode, 2
+  %has.momentum = fcmp une double %momentum, 0.0
+  %has.decay = fcmp une double %decay, 0.0
+  br label %step
+step:
+  %s = phi i64 [ 0, %entry ], [ %s.next, %next ]
+  %loss.place = getelementptr double, ptr %losses, i64 %s
+  call void @shared_forward($SECTION)
+  br i1 %wants, label %clear, label %compute
+clear:
+  call void @llvm.memset.p0.i64(ptr %gradient, i8 0, i64 $GRADIENT_BYTES, i1 false)
+  call void @llvm.memset.p0.i64(ptr %gs, i8 0, i64 $SHARED_BYTES, i1 false)
+  br label %compute
+compute:
+$BLOCKS
+backward:
+  br i1 %wants, label %shared.backward, label %next
+shared.backward:
+$SEED
+  call void @shared_sweep($SECTION)
+  call void @shared_contribute($SECTION, i64 1)
+  br i1 %trains, label %update, label %next
+update:
+  %rate.place = getelementptr double, ptr %rates, i64 %s
+  %rate = load double, ptr %rate.place
+  br label %move
+move:
+  %i = phi i64 [ 0, %update ], [ %i.next, %move ]
+  %p.place = getelementptr double, ptr %params, i64 %i
+  %g.place = getelementptr double, ptr %gradient, i64 %i
+  %v.place = getelementptr double, ptr %velocity, i64 %i
+  %p = load double, ptr %p.place
+  %g = load double, ptr %g.place
+  %v = load double, ptr %v.place
+  %decayed = fmul double %decay, %p
+  %g.decayed = fadd double %g, %decayed
+  %d.1 = select i1 %has.decay, double %g.decayed, double %g
+  %kept = fmul double %momentum, %v
+  %d.kept = fadd double %d.1, %kept
+  %d = select i1 %has.momentum, double %d.kept, double %d.1
+  store double %d, ptr %v.place
+  %change = fmul double %rate, %d
+  %p.new = fsub double %p, %change
+  store double %p.new, ptr %p.place
+  %i.next = add nuw nsw i64 %i, 1
+  %i.more = icmp ult i64 %i.next, $PARAMETERS
+  br i1 %i.more, label %move, label %next
+next:
+  %s.next = add nuw nsw i64 %s, 1
+  %s.more = icmp ult i64 %s.next, %steps
+  br i1 %s.more, label %step, label %end
+end:
+  ret void
+}
+"""
+
+_CALL = (
+    "ptr %frames, i64 $G, i64 $F, ptr %rows, ptr %inputs, ptr %params, ptr %shared, ptr %consts, ptr %tables, "
+    "double %share, ptr %gradient, ptr %gs, ptr %outputs, i64 %mode"
+)
+_BLOCKS = f"""
+  %first = mul i64 %s, %batch
+  %left = sub i64 %samples, %first
+  %count = call i64 @llvm.umin.i64(i64 %batch, i64 %left)
+  %last = add i64 %first, %count
+  %count.double = uitofp i64 %count to double
+  %share = fdiv double 1.0, %count.double
+  br label %wide.test
+wide.test:
+  %w = phi i64 [ %first, %compute ], [ %w.next, %wide.block ]
+  %w.left = sub i64 %last, %w
+  %w.possible = udiv i64 %w.left, $WIDE
+  %w.groups = call i64 @llvm.umin.i64(i64 %w.possible, i64 %most)
+  %w.done = icmp eq i64 %w.groups, 0
+  br i1 %w.done, label %middle.test, label %wide.block
+wide.block:
+  call void %wide({_CALL.replace("$G", "%w.groups").replace("$F", "%w")})
+  %w.samples = mul i64 %w.groups, $WIDE
+  %w.next = add i64 %w, %w.samples
+  br label %wide.test
+middle.test:
+  %m = phi i64 [ %w, %wide.test ], [ %m.next, %middle.block ]
+  %m.left = sub i64 %last, %m
+  %m.done = icmp ult i64 %m.left, $MIDDLE
+  br i1 %m.done, label %one.test, label %middle.block
+middle.block:
+  call void %middle({_CALL.replace("$G", "1").replace("$F", "%m")})
+  %m.next = add i64 %m, $MIDDLE
+  br label %middle.test
+one.test:
+  %o = phi i64 [ %m, %middle.test ], [ %o.next, %one.block ]
+  %o.done = icmp eq i64 %o, %last
+  br i1 %o.done, label %mean, label %one.block
+one.block:
+  call void %one({_CALL.replace("$G", "1").replace("$F", "%o")})
+  %o.next = add i64 %o, 1
+  br label %one.test
+mean:
+  %l.first = mul i64 %first, $OUTPUTS
+  %l.place = getelementptr double, ptr %outputs, i64 %l.first
+  %l.start = load double, ptr %l.place
+  br label %mean.test
+mean.test:
+  %l = phi i64 [ 1, %mean ], [ %l.next, %mean.add ]
+  %total = phi double [ %l.start, %mean ], [ %total.next, %mean.add ]
+  %l.done = icmp uge i64 %l, %count
+  br i1 %l.done, label %mean.end, label %mean.add
+mean.add:
+  %l.index = mul i64 %l, $OUTPUTS
+  %l.there = getelementptr double, ptr %l.place, i64 %l.index
+  %l.value = load double, ptr %l.there
+  %total.next = fadd double %total, %l.value
+  %l.next = add nuw nsw i64 %l, 1
+  br label %mean.test
+mean.end:
+  %mean.loss = fdiv double %total, %count.double
+  store double %mean.loss, ptr %loss.place
+  br label %backward"""
+
+
+__all__ = ["ARGUMENTS", "FIELDS", "Nests", "Parts", "block_module", "main_module"]

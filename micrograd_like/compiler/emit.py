@@ -1,0 +1,480 @@
+"""Stage 6, emit: nests as LLVM functions, with several samples side by side in the lanes of a vector.
+
+Every sample's numbers are computed in the order of the nest: lanes are samples, so no sum inside a sample is reordered.
+Loops whose iterations are proven independent are unrolled and jammed: a few iterations run side by side, so that what
+they load is shared and their sums overlap. The gradients of parameters are summed over samples in registers.
+
+Memory. Each group of `lanes` samples has a frame: inputs, nodes, adjoints, temporaries, one vector each. Parameters,
+shared values and constants are scalars, the same for all samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from micrograd_like.compiler.loops import For, Ref, Table, Term
+from micrograd_like.compiler.machine import FORMS, Writer, definitions, form
+from micrograd_like.compiler.nest import (
+    ADJOINT,
+    CONST,
+    INPUT,
+    NODE,
+    PARAM,
+    PARAM_GRADIENT,
+    SHARED,
+    SHARED_GRADIENT,
+    TEMPORARY,
+    Assign,
+    Range,
+    Reduce,
+    accesses,
+    independent,
+    steady,
+)
+
+LANE_SPACES = (INPUT, NODE, ADJOINT, TEMPORARY)
+POINTERS = {
+    INPUT: "%in", NODE: "%node", ADJOINT: "%adj", TEMPORARY: "%temp", PARAM: "%params", SHARED: "%shared",
+    CONST: "%consts", PARAM_GRADIENT: "%gp", SHARED_GRADIENT: "%gs",
+}  # fmt: skip
+ARGUMENTS = ", ".join(f"ptr noalias {p}" for p in (*POINTERS.values(), "%tables"))
+_CHEAP = frozenset(op for op in FORMS if op.name in ("add", "sub", "mul", "neg", "relu", "abs", "where", "max", "min"))
+
+Counter = tuple[str, int]  # the name of an LLVM value ("" for none), and what is added to it
+Environment = tuple[Counter, ...]  # one counter per level
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How machine code is laid out: samples side by side, and how many iterations of a loop run side by side."""
+
+    lanes: int
+    jam: int  # independent iterations at once
+    light: int = 2  # iterations at once of a loop that only calls functions such as exp
+
+
+class Emitter(Writer):
+    """Writes nests into one function."""
+
+    def __init__(self, shape: Shape, tables: dict[int, int], contract: bool, checked: dict[int, int] | None) -> None:
+        super().__init__(shape.lanes, contract)
+        self.shape = shape
+        self.tables = tables
+        self.checked = checked  # the size of each space, where every address is to be verified
+        self.scopes: list[dict[Any, str]] = [{}]
+        self.settled = False  # whether adjoints are final, so that a loaded one may be used again
+
+    # Loops
+
+    def loop(
+        self, count: int | str, carried: Sequence[tuple[str, str]], body: Callable[..., Sequence[str]], step: int = 1
+    ) -> list[str]:
+        """A loop that runs at least once; body(counter, values) returns the values of the next iteration."""
+        head, before = f"loop{self.names}", self.block
+        self.do(f"br label %{head}")
+        self.label(head)
+        place = len(self.lines)
+        counter = self.new()
+        values = [self.new() for _ in carried]
+        self.scopes.append({})
+        results = list(body(counter, values))
+        self.scopes.pop()
+        following = self.put(f"add nuw nsw i64 {counter}, {step}")
+        more = self.put(f"icmp ult i64 {following}, {count}")
+        latch = self.block
+        self.do(f"br i1 {more}, label %{head}, label %{head}.end")
+        phis = [f"  {counter} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]"]
+        for (kind, start), value, result in zip(carried, values, results, strict=True):
+            phis.append(f"  {value} = phi {kind} [ {start}, %{before} ], [ {result}, %{latch} ]")
+        self.lines[place:place] = phis
+        self.label(f"{head}.end")
+        return results
+
+    def nest(self, trips: Sequence[int], carried: list[str], body: Callable[..., list[str]]) -> list[str]:
+        """Nested loops over vectors in registers; body(counters, values)."""
+
+        def level(d: int, counters: tuple[Counter, ...], values: list[str]) -> list[str]:
+            if d == len(trips):
+                return body(counters, values)
+            if prod(trips[d:]) * len(values) <= 16:
+                for i in range(trips[d]):
+                    values = level(d + 1, (*counters, ("", i)), values)
+                return values
+            pairs = [(self.type, v) for v in values]
+            return self.loop(trips[d], pairs, lambda c, inner: level(d + 1, (*counters, (c, 0)), list(inner)))
+
+        return level(0, (), carried)
+
+    # Memory
+
+    def key(self, ref: Ref, env: Environment) -> tuple[int, int, tuple[tuple[str, int], ...]]:
+        """An address as (space, constant part, moving part): equal keys are equal addresses."""
+        constant, moving = ref.base, {}
+        for c, (name, offset) in zip(ref.coefs, env, strict=True):
+            constant += c * offset
+            if name and c:
+                moving[name] = moving.get(name, 0) + c
+        return ref.space, constant, tuple(sorted((n, c) for n, c in moving.items() if c))
+
+    def cached(self, key: Any) -> str | None:
+        for scope in reversed(self.scopes):
+            if key in scope:
+                return scope[key]
+        return None
+
+    def pointer(self, key: tuple[int, int, tuple[tuple[str, int], ...]]) -> str:
+        space, constant, moving = key
+        if (known := self.cached(("pointer", key))) is not None:
+            return known
+        unit = self.type if space in LANE_SPACES else "double"
+        pointer = POINTERS[space]
+        if moving:
+            index = self.cached(("index", moving))
+            if index is None:
+                parts = [self.put(f"mul nsw i64 {n}, {c}") if c != 1 else n for n, c in moving]
+                index = parts[0]
+                for part in parts[1:]:
+                    index = self.put(f"add nsw i64 {index}, {part}")
+                self.scopes[-1]["index", moving] = index
+            if self.checked is not None:
+                place = self.put(f"add nsw i64 {index}, {constant}")
+                self.check(place, self.checked[space])
+            pointer = self.put(f"getelementptr {unit}, ptr {pointer}, i64 {index}")
+        elif self.checked is not None:
+            self.check(str(constant), self.checked[space])
+        if constant:
+            pointer = self.put(f"getelementptr {unit}, ptr {pointer}, i64 {constant}")
+        self.scopes[-1]["pointer", key] = pointer
+        return pointer
+
+    def check(self, index: str, size: int) -> None:
+        """Trap on an address outside of its space."""
+        self.used.add("declare void @llvm.trap()")
+        inside = self.put(f"icmp ult i64 {index}, {size}")
+        name = f"checked{self.names}"
+        self.do(f"br i1 {inside}, label %{name}, label %{name}.outside")
+        self.label(f"{name}.outside")
+        self.do("call void @llvm.trap()")
+        self.do("unreachable")
+        self.label(name)
+
+    def load(self, leaf: Ref | float, env: Environment) -> str:
+        if not isinstance(leaf, Ref):
+            return self.number(leaf)
+        key = self.key(leaf, env[: len(leaf.coefs)])
+        if (known := self.cached(key)) is not None:
+            return known
+        pointer = self.pointer(key)
+        if leaf.space in LANE_SPACES:
+            value = self.put(f"load {self.type}, ptr {pointer}, align {self.align}")
+        else:
+            value = self.splat(self.put(f"load double, ptr {pointer}, align 8"))
+        if leaf.space not in (ADJOINT, TEMPORARY) or self.settled:  # a node is written once, before it is read
+            self.scopes[-1][key] = value
+        return value
+
+    @property
+    def align(self) -> int:
+        return 8 * self.lanes
+
+    def store(self, key: Any, value: str) -> None:
+        pointer = self.pointer(key)
+        self.do(f"store {self.type} {value}, ptr {pointer}, align {self.align}")
+        if key[0] == NODE:
+            self.scopes[-1][key] = value
+
+    # Terms
+
+    def terms(self, terms: Sequence[Term], envs: Sequence[Environment], ranges: tuple[Range, ...]) -> None:
+        """Terms in the given environments, one per jammed iteration of a loop around them."""
+        for term in terms:
+            if isinstance(term, For):
+                self.for_loop(term, envs, ranges)
+            elif isinstance(term, Table):
+                self.table(term, envs[0], lambda body, env, bounds: self.terms(body, [env], bounds), ranges)
+            elif isinstance(term, Reduce):
+                self.reduce(term, envs)
+            else:
+                self.assign(term, envs)
+
+    def reduce(self, term: Reduce, envs: Sequence[Environment]) -> None:
+        def body(counters: tuple[Counter, ...], totals: list[str]) -> list[str]:
+            values = [self.expression(term, (*env, *counters)) for env in envs]
+            return [form(term.op)(self, total, x) for total, x in zip(totals, values, strict=True)]
+
+        totals = self.nest(term.trips, [self.load(term.first, env) for env in envs], body)
+        for env, total in zip(envs, totals, strict=True):
+            self.store(self.key(term.target, env), total)
+
+    def assign(self, term: Assign, envs: Sequence[Environment]) -> None:
+        if not term.accumulate:
+            values = [self.expression(term, env) for env in envs]
+            for env, value in zip(envs, values, strict=True):
+                self.store(self.key(term.target, env), value)
+            return
+        groups: dict[Any, list[Environment]] = {}
+        for env in envs:
+            groups.setdefault(self.key(term.target, env), []).append(env)
+        for key, same in groups.items():
+            if key[0] not in LANE_SPACES:
+                total = self.expression(term, same[0])
+                for env in same[1:]:
+                    total = self.arithmetic("fadd", total, self.expression(term, env))
+                self.add_to_scalar(key, self.sum_of_lanes(total))
+                continue
+            pointer = self.pointer(key)
+            total = self.put(f"load {self.type}, ptr {pointer}, align {self.align}")
+            for env in same:
+                total = self.arithmetic("fadd", total, self.expression(term, env))
+            self.store(key, total)
+
+    def expression(self, term: Assign | Reduce, env: Environment) -> str:
+        values = [self.load(x, env) for x in term.leaves]
+        for op, args in term.code:
+            values.append(form(op)(self, *[values[k] for k in args]))
+        return values[-1] if term.code else values[0]
+
+    def for_loop(self, loop: For, envs: Sequence[Environment], ranges: tuple[Range, ...]) -> None:
+        jam = self.jam(loop, ranges) if len(envs) == 1 else 1
+        inner = (*ranges, (0, loop.trips - 1))
+        groups, rest = divmod(loop.trips, jam)
+        self.scopes.append({})
+        self.pin(loop, envs, ranges)
+        if groups == 1 and (jam > 1 or loop.trips == 1):
+            self.terms(loop.body, [(*env, ("", k)) for env in envs for k in range(jam)], inner)
+        elif groups:
+
+            def body(counter: str, _: Any) -> list[str]:
+                self.terms(loop.body, [(*env, (counter, k)) for env in envs for k in range(jam)], inner)
+                return []
+
+            self.loop(groups * jam, [], body, jam)
+        if rest:
+            self.terms(loop.body, [(*env, ("", groups * jam + k)) for env in envs for k in range(rest)], inner)
+        self.scopes.pop()
+
+    def jam(self, loop: For, ranges: tuple[Range, ...]) -> int:
+        """How many iterations of a loop run side by side: more than one only where they are independent."""
+        sums = any(isinstance(t, Reduce) for t in loop.body)
+        loops = [t for t in loop.body if isinstance(t, For)]
+        if any(not _only_assigns(t) for t in loops) or any(isinstance(t, Table) for t in loop.body):
+            return 1
+        calls = any(op not in _CHEAP for t in loop.body if isinstance(t, Assign) for op, _ in t.code)
+        jam = self.shape.jam if sums or loops else self.shape.light if calls else 1
+        jam = min(jam, loop.trips)
+        return jam if jam > 1 and independent(loop, ranges, jam - 1) else 1
+
+    def pin(self, loop: For, envs: Sequence[Environment], ranges: tuple[Range, ...]) -> None:
+        """Load adjoints that the loop neither moves nor changes before it starts."""
+        level = len(ranges)
+        for access in accesses([loop], ranges):
+            ref = access.ref
+            if access.kind == "read" and ref.space == ADJOINT and not any(ref.coefs[level:]):
+                outer = Ref(ref.space, ref.base, ref.coefs[:level])
+                if steady(outer, ranges, loop):
+                    for env in envs:
+                        self.scopes[-1][self.key(outer, env)] = self.load(outer, env)
+
+    def table(self, table: Table, env: Environment, emit: Callable[..., None], ranges: tuple[Range, ...]) -> None:
+        """A loop over the rows of a table, with a branch for each kind of statement."""
+        width = max(map(len, table.rows))
+        start = self.tables[id(table)]
+        bounds = table.bounds()
+
+        def body(counter: str, _: Any) -> list[str]:
+            first = self.put(f"getelementptr i64, ptr %tables, i64 {start}")
+            row = self.put(f"getelementptr [{width} x i64], ptr {first}, i64 {counter}")
+            kind = self.put(f"load i64, ptr {row}")
+            name = f"case{self.names}"
+            cases = " ".join(f"i64 {k}, label %{name}.{k}" for k in range(len(table.bodies)))
+            self.do(f"switch i64 {kind}, label %{name}.0 [ {cases} ]")
+            for k, terms in enumerate(table.bodies):
+                self.label(f"{name}.{k}")
+                self.scopes.append({})
+                columns = []
+                for c in range(len(bounds[k])):
+                    place = self.put(f"getelementptr i64, ptr {row}, i64 {c + 1}")
+                    columns.append((self.put(f"load i64, ptr {place}"), 0))
+                emit(terms, (*env, *columns), (*ranges, *bounds[k]))
+                self.scopes.pop()
+                self.do(f"br label %{name}.end")
+            self.label(f"{name}.end")
+            return []
+
+        self.loop(len(table.rows), [], body)
+
+    # Sums over samples
+
+    def sum_of_lanes(self, x: str) -> str:
+        """The sum of a vector's lanes, always in the same order."""
+        lanes = self.lanes
+        while lanes > 1:
+            x, lanes = self.halved(x, lanes), lanes // 2
+        return x if self.lanes == 1 else self.put(f"extractelement <1 x double> {x}, i64 0")
+
+    def halved(self, x: str, lanes: int) -> str:
+        half = lanes // 2
+        parts = []
+        for start in (0, half):
+            mask = ", ".join(f"i32 {start + i}" for i in range(half))
+            parts.append(self.put(f"shufflevector <{lanes} x double> {x}, <{lanes} x double> poison, <{half} x i32> <{mask}>"))
+        return self.put(f"fadd <{half} x double> {parts[0]}, {parts[1]}")
+
+    def add_to_scalar(self, key: Any, x: str) -> None:
+        pointer = self.pointer(key)
+        old = self.put(f"load double, ptr {pointer}, align 8")
+        self.do(f"store double {self.put(f'fadd double {old}, {x}')}, ptr {pointer}, align 8")
+
+    def contribution(self, term: Term, env: Environment, ranges: tuple[Range, ...], groups: str, stride: int) -> None:
+        """Add what a nest of one accumulation gives, for all frames, to its scalars.
+
+        The additions are all to places that nobody reads, so that they may be done in any order of the counters:
+        counters that move the target come first, then the frames, and those that do not move it run innermost.
+        """
+        if isinstance(term, Table):
+            self.table(
+                term, env, lambda body, e, r: [self.contribution(t, e, r, groups, stride) for t in body], ranges
+            )
+            return
+        trips = []
+        while isinstance(term, For):
+            trips.append(term.trips)
+            (term,) = term.body
+        assert isinstance(term, Assign)
+        level = len(env)
+        moving = [d for d in range(len(trips)) if term.target.coefs[level + d]]
+        still = [d for d in range(len(trips)) if d not in moving]
+        tiles = {d: 1 for d in moving}
+        if self.lanes > 1:
+            for d, size in zip(reversed(moving), (4, 2), strict=False):
+                tiles[d] = min(size, trips[d])
+
+        def outer(k: int, chosen: list[dict[int, Counter]]) -> None:
+            if k == len(moving):
+                self.tile(term, env, chosen, trips, still, groups, stride)
+                return
+            d = moving[k]
+            size = tiles[d]
+            whole, rest = divmod(trips[d], size)
+            if whole == 1:
+                outer(k + 1, [{**c, d: ("", i)} for c in chosen for i in range(size)])
+            elif whole:
+
+                def body(counter: str, _: Any) -> list[str]:
+                    outer(k + 1, [{**c, d: (counter, i)} for c in chosen for i in range(size)])
+                    return []
+
+                self.loop(whole * size, [], body, size)
+            if rest:
+                outer(k + 1, [{**c, d: ("", whole * size + i)} for c in chosen for i in range(rest)])
+
+        outer(0, [{}])
+
+    def tile(
+        self,
+        term: Assign,
+        env: Environment,
+        chosen: list[dict[int, Counter]],
+        trips: list[int],
+        still: list[int],
+        groups: str,
+        stride: int,
+    ) -> None:
+        """A few scalars: their sums over all frames in registers, then over the lanes."""
+
+        def environment(choice: dict[int, Counter], inner: tuple[Counter, ...]) -> Environment:
+            known = choice | dict(zip(still, inner, strict=True))
+            return (*env, *[known[d] for d in range(len(trips))])
+
+        def over_counters(totals: list[str]) -> list[str]:
+            def body(inner: tuple[Counter, ...], totals: list[str]) -> list[str]:
+                values = [self.expression(term, environment(choice, inner)) for choice in chosen]
+                return [self.arithmetic("fadd", t, x) for t, x in zip(totals, values, strict=True)]
+
+            return self.nest([trips[d] for d in still], totals, body)
+
+        zeros = [self.number(0.0)] * len(chosen)
+        if groups == "1":
+            totals = over_counters(zeros)
+        else:
+
+            def frames(counter: str, totals: Sequence[str]) -> list[str]:
+                moved = {}
+                offset = self.put(f"mul nsw i64 {counter}, {stride}")
+                for space in LANE_SPACES:
+                    moved[space] = POINTERS[space]
+                    POINTERS[space] = self.put(f"getelementptr double, ptr {POINTERS[space]}, i64 {offset}")
+                try:
+                    return over_counters(list(totals))
+                finally:
+                    POINTERS.update(moved)
+
+            totals = self.loop(groups, [(self.type, z) for z in zeros], frames)
+        keys = [self.key(term.target, environment(choice, (("", 0),) * len(still))) for choice in chosen]
+        k = 0
+        while k < len(keys):
+            if self.lanes % 4 == 0 and _consecutive(keys[k : k + 4]):
+                self.add_four(keys[k], totals[k : k + 4])
+                k += 4
+            else:
+                self.add_to_scalar(keys[k], self.sum_of_lanes(totals[k]))
+                k += 1
+
+    def add_four(self, key: Any, totals: Sequence[str]) -> None:
+        """The sums over the lanes of four vectors, added to four scalars side by side."""
+        narrow, lanes = list(totals), self.lanes
+        while lanes > 4:
+            narrow, lanes = [self.halved(x, lanes) for x in narrow], lanes // 2
+
+        def paired(x: str, y: str, even: str, odd: str) -> str:
+            shuffles = [
+                self.put(f"shufflevector <4 x double> {x}, <4 x double> {y}, <4 x i32> <{mask}>") for mask in (even, odd)
+            ]
+            return self.put(f"fadd <4 x double> {shuffles[0]}, {shuffles[1]}")
+
+        neighbours = ("i32 0, i32 4, i32 2, i32 6", "i32 1, i32 5, i32 3, i32 7")
+        ab, cd = paired(narrow[0], narrow[1], *neighbours), paired(narrow[2], narrow[3], *neighbours)
+        sums = paired(ab, cd, "i32 0, i32 1, i32 4, i32 5", "i32 2, i32 3, i32 6, i32 7")
+        pointer = self.pointer(key)
+        old = self.put(f"load <4 x double>, ptr {pointer}, align 8")
+        total = self.put(f"fadd <4 x double> {old}, {sums}")
+        self.do(f"store <4 x double> {total}, ptr {pointer}, align 8")
+        if self.checked is not None:
+            self.pointer((key[0], key[1] + 3, key[2]))
+
+
+def _only_assigns(loop: For) -> bool:
+    return all(isinstance(t, Assign) or (isinstance(t, For) and _only_assigns(t)) for t in loop.body)
+
+
+def _consecutive(keys: list[Any]) -> bool:
+    return len(keys) == 4 and all(k[0] == keys[0][0] and k[2] == keys[0][2] and k[1] == keys[0][1] + i for i, k in enumerate(keys))
+
+
+def function(name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], *, backward: bool, checked: Any) -> tuple[str, set[str]]:
+    """A function that runs terms on one frame, and the helpers that it uses."""
+    e = Emitter(shape, tables, backward, checked)
+    e.label("entry")
+    e.terms(terms, [()], ())
+    return _text(name, ARGUMENTS, e)
+
+
+def contributions(name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], stride: int, *, checked: Any) -> tuple[str, set[str]]:
+    """A function that adds the contributions of `groups` frames, `stride` doubles apart, to the gradients."""
+    e = Emitter(shape, tables, True, checked)
+    e.settled = True
+    e.label("entry")
+    for term in terms:
+        e.contribution(term, (), (), "%groups" if shape.lanes > 1 else "1", stride)
+    return _text(name, f"{ARGUMENTS}, i64 %groups", e)
+
+
+def _text(name: str, arguments: str, e: Emitter) -> tuple[str, set[str]]:
+    body = "\n".join(e.lines)
+    return f"define internal void @{name}({arguments}) #0 {{\n{body}\n  ret void\n}}", e.used
+
+
+__all__ = ["ARGUMENTS", "LANE_SPACES", "Emitter", "Shape", "contributions", "definitions", "function"]

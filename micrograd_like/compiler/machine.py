@@ -1,0 +1,262 @@
+"""The machine forms of the table's rows: one line each, in LLVM's intermediate representation, for a vector of lanes.
+
+A row without a line here compiles if it is composed (it has an `expansion`). Arithmetic, comparisons and square roots
+are IEEE 754's and equal the eager engine's to the last bit. So are sin, cos, tanh, pow and log1p, which call the C
+library's functions lane by lane. exp and log are vector functions of our own, within 2 units in the last place;
+sigmoid and softplus are made of exp.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from math import factorial
+from typing import Any
+
+from micrograd_like import ops
+from micrograd_like.compiler.trace import TraceError
+from micrograd_like.ops import Operation
+
+LIBRARY = {"sin": 1, "cos": 1, "tanh": 1, "pow": 2, "log1p": 1}  # functions of the C library and their arguments
+
+
+def bits(x: float) -> int:
+    """The 64 bits of a double."""
+    return int(struct.unpack("<Q", struct.pack("<d", x))[0])
+
+
+class Writer:
+    """Instructions of one function, on vectors of `lanes` doubles (plain doubles for one lane)."""
+
+    def __init__(self, lanes: int, contract: bool) -> None:
+        self.lanes = lanes
+        self.type = f"<{lanes} x double>" if lanes > 1 else "double"
+        self.integers = f"<{lanes} x i64>" if lanes > 1 else "i64"
+        self.suffix = f"v{lanes}f64" if lanes > 1 else "f64"
+        self.fast = "contract " if contract else ""  # may a product and a sum be rounded once?
+        self.lines: list[str] = []
+        self.names = 0
+        self.block = "entry"
+        self.used: set[str] = set()  # helper functions that the module must define
+
+    def new(self) -> str:
+        self.names += 1
+        return f"%t{self.names}"
+
+    def put(self, text: str) -> str:
+        """An instruction; returns the name of its result."""
+        name = self.new()
+        self.lines.append(f"  {name} = {text}")
+        return name
+
+    def do(self, text: str) -> None:
+        """An instruction without a result."""
+        self.lines.append(f"  {text}")
+
+    def label(self, name: str) -> None:
+        self.lines.append(f"{name}:")
+        self.block = name
+
+    def number(self, x: float) -> str:
+        """A constant in every lane."""
+        literal = f"0x{bits(x):016X}"
+        return f"splat (double {literal})" if self.lanes > 1 else literal
+
+    def integer(self, n: int) -> str:
+        n -= (n >> 63 & 1) << 64
+        return f"splat (i64 {n})" if self.lanes > 1 else str(n)
+
+    def splat(self, scalar: str) -> str:
+        """A scalar in every lane."""
+        if self.lanes == 1:
+            return scalar
+        one = self.put(f"insertelement {self.type} poison, double {scalar}, i64 0")
+        return self.put(f"shufflevector {self.type} {one}, {self.type} poison, <{self.lanes} x i32> zeroinitializer")
+
+    def arithmetic(self, instruction: str, x: str, y: str) -> str:
+        return self.put(f"{instruction} {self.fast}{self.type} {x}, {y}")
+
+    def strict(self, instruction: str, x: str, y: str) -> str:
+        return self.put(f"{instruction} {self.type} {x}, {y}")
+
+    def negative(self, x: str) -> str:
+        return self.put(f"fneg {self.type} {x}")
+
+    def compare(self, predicate: str, x: str, y: str) -> str:
+        return self.put(f"fcmp {predicate} {self.type} {x}, {y}")
+
+    def select(self, condition: str, x: str, y: str) -> str:
+        kind = f"<{self.lanes} x i1>" if self.lanes > 1 else "i1"
+        return self.put(f"select {kind} {condition}, {self.type} {x}, {self.type} {y}")
+
+    def intrinsic(self, name: str, x: str) -> str:
+        function = f"@llvm.{name}.{self.suffix}"
+        self.used.add(f"declare {self.type} {function}({self.type})")
+        return self.put(f"call {self.type} {function}({self.type} {x})")
+
+    def helper(self, name: str, x: str) -> str:
+        """One of the vector functions below."""
+        self.used.add(name)
+        return self.put(f"call {self.type} @vector_{name}_{self.lanes}({self.type} {x})")
+
+    def library(self, name: str, *args: str) -> str:
+        """A function of the C library, lane by lane."""
+        self.used.add(f"declare double @library_{name}({', '.join(['double'] * len(args))})")
+        if self.lanes == 1:
+            return self.put(f"call double @library_{name}({', '.join(f'double {x}' for x in args)})")
+        result = "poison"
+        for lane in range(self.lanes):
+            parts = [self.put(f"extractelement {self.type} {x}, i64 {lane}") for x in args]
+            y = self.put(f"call double @library_{name}({', '.join(f'double {x}' for x in parts)})")
+            result = self.put(f"insertelement {self.type} {result}, double {y}, i64 {lane}")
+        return result
+
+    def cast(self, x: str, to_integers: bool) -> str:
+        source, target = (self.type, self.integers) if to_integers else (self.integers, self.type)
+        return self.put(f"bitcast {source} {x} to {target}")
+
+    def bitwise(self, instruction: str, x: str, n: int) -> str:
+        return self.put(f"{instruction} {self.integers} {x}, {self.integer(n)}")
+
+
+def _relu(w: Writer, x: str) -> str:
+    return w.select(w.compare("ugt", x, w.number(0.0)), x, w.number(0.0))
+
+
+def _where(w: Writer, condition: str, x: str, y: str) -> str:
+    return w.select(w.compare("ogt", condition, w.number(0.0)), x, y)
+
+
+def _extremum(predicate: str) -> Callable[..., str]:
+    def form(w: Writer, best: str, *others: str) -> str:
+        for x in others:
+            ahead, unordered = w.compare(predicate, x, best), w.compare("uno", x, x)
+            kind = f"<{w.lanes} x i1>" if w.lanes > 1 else "i1"
+            best = w.select(w.put(f"or {kind} {ahead}, {unordered}"), x, best)
+        return best
+
+    return form
+
+
+def _minus_abs(w: Writer, x: str) -> str:
+    return w.negative(w.intrinsic("fabs", x))
+
+
+def _sigmoid(w: Writer, x: str) -> str:
+    one = w.number(1.0)
+    e = w.helper("exp", _minus_abs(w, x))
+    numerator = w.select(w.compare("oge", x, w.number(0.0)), one, e)
+    return w.arithmetic("fdiv", numerator, w.arithmetic("fadd", one, e))
+
+
+def _softplus(w: Writer, x: str) -> str:
+    return w.arithmetic("fadd", _relu(w, x), w.library("log1p", w.helper("exp", _minus_abs(w, x))))
+
+
+# fmt: off
+FORMS: dict[Operation, Callable[..., str]] = {
+    ops.add:      lambda w, x, y: w.arithmetic("fadd", x, y),
+    ops.sub:      lambda w, x, y: w.arithmetic("fsub", x, y),
+    ops.mul:      lambda w, x, y: w.arithmetic("fmul", x, y),
+    ops.div:      lambda w, x, y: w.arithmetic("fdiv", x, y),
+    ops.neg:      lambda w, x: w.negative(x),
+    ops.pow:      lambda w, x, y: w.library("pow", x, y),
+    ops.exp:      lambda w, x: w.helper("exp", x),
+    ops.log:      lambda w, x: w.helper("log", x),
+    ops.sqrt:     lambda w, x: w.intrinsic("sqrt", x),
+    ops.sin:      lambda w, x: w.library("sin", x),
+    ops.cos:      lambda w, x: w.library("cos", x),
+    ops.tanh:     lambda w, x: w.library("tanh", x),
+    ops.sigmoid:  _sigmoid,
+    ops.softplus: _softplus,
+    ops.relu:     _relu,
+    ops.abs:      lambda w, x: w.intrinsic("fabs", x),
+    ops.where:    _where,
+    ops.max:      _extremum("ogt"),
+    ops.min:      _extremum("olt"),
+}
+# fmt: on
+
+
+def form(op: Operation) -> Callable[..., str]:
+    """A row's machine form. Raises TraceError for a row that has none and is not composed."""
+    if op not in FORMS:
+        raise TraceError(f"{op!r} has no machine form; give it an expansion, or a line in compiler/machine.py")
+    return FORMS[op]
+
+
+_MAGIC = 1.5 * 2.0**52  # added to a number, leaves it rounded to a whole one in the low bits
+_LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10  # their sum is ln 2 to 85 bits
+
+
+def _exp(w: Writer, x: str) -> str:
+    """e^x = 2^k · e^r with |r| <= ln(2)/2; e^r by its Taylor series to r^13, whose rest is below 2^-57."""
+    n = w.number
+    x = w.select(w.compare("ogt", x, n(710.0)), n(710.0), x)
+    x = w.select(w.compare("olt", x, n(-746.0)), n(-746.0), x)
+    k = w.strict("fsub", w.strict("fadd", w.strict("fmul", x, n(1.4426950408889634)), n(_MAGIC)), n(_MAGIC))
+    r = w.arithmetic("fsub", x, w.arithmetic("fmul", k, n(_LN2_HIGH)))
+    r = w.arithmetic("fsub", r, w.arithmetic("fmul", k, n(_LN2_LOW)))
+    p = n(1 / factorial(13))
+    for i in range(12, 1, -1):
+        p = w.arithmetic("fadd", w.arithmetic("fmul", p, r), n(1 / factorial(i)))
+    p = w.arithmetic("fadd", n(1.0), w.arithmetic("fadd", r, w.arithmetic("fmul", w.strict("fmul", r, r), p)))
+    # 2^k in two factors, as 2^k alone may be beyond the range where the product is not
+    half = w.strict("fadd", w.strict("fmul", k, n(0.5)), n(_MAGIC))
+    rest = w.strict("fadd", w.strict("fsub", k, w.strict("fsub", half, n(_MAGIC))), n(_MAGIC))
+    for exponent in (half, rest):
+        shifted = w.bitwise("shl", w.cast(exponent, True), 52)
+        p = w.strict("fmul", p, w.cast(w.bitwise("add", shifted, bits(1.0)), False))
+    return p
+
+
+def _log(w: Writer, x: str) -> str:
+    """log x = k ln 2 + log(1 + f) with sqrt(1/2) <= 1 + f < sqrt(2), by the series of the inverse hyperbolic tangent.
+
+    With s = f / (2 + f): log(1 + f) = f - f²/2 + s (f²/2 + R), R = 2/3 s² + 2/5 s⁴ + …; cut after s^22, below 2^-60.
+    """
+    n = w.number
+    tiny = w.compare("olt", x, n(2.0**-1022))
+    whole = w.cast(w.select(tiny, w.strict("fmul", x, n(2.0**54)), x), True)
+    exponent = w.cast(w.bitwise("or", w.bitwise("lshr", whole, 52), bits(2.0**52)), False)
+    k = w.strict("fsub", exponent, w.select(tiny, n(2.0**52 + 1077), n(2.0**52 + 1023)))
+    m = w.cast(w.bitwise("or", w.bitwise("and", whole, (1 << 52) - 1), bits(1.0)), False)
+    large = w.compare("ogt", m, n(2.0**0.5))
+    m = w.select(large, w.strict("fmul", m, n(0.5)), m)
+    k = w.select(large, w.strict("fadd", k, n(1.0)), k)
+    f = w.strict("fsub", m, n(1.0))
+    s = w.strict("fdiv", f, w.strict("fadd", f, n(2.0)))
+    z = w.strict("fmul", s, s)
+    p = n(2 / 23)
+    for i in range(10, 0, -1):
+        p = w.arithmetic("fadd", w.arithmetic("fmul", p, z), n(2 / (2 * i + 1)))
+    p = w.arithmetic("fmul", p, z)
+    half = w.strict("fmul", w.strict("fmul", f, f), n(0.5))
+    low = w.arithmetic("fmul", k, n(_LN2_LOW))
+    inner = w.arithmetic("fadd", w.arithmetic("fmul", s, w.strict("fadd", half, p)), low)
+    inner = w.strict("fsub", w.strict("fsub", half, inner), f)
+    y = w.arithmetic("fsub", w.arithmetic("fmul", k, n(_LN2_HIGH)), inner)
+    y = w.select(w.compare("oeq", x, n(float("inf"))), x, y)
+    y = w.select(w.compare("oeq", x, n(0.0)), n(float("-inf")), y)
+    return w.select(w.compare("oge", x, n(0.0)), y, n(float("nan")))
+
+
+HELPERS = {"exp": _exp, "log": _log}
+
+
+def definitions(used: set[str], lanes: int) -> list[str]:
+    """The text of the helper functions and declarations that a module uses."""
+    texts = sorted(x for x in used if x not in HELPERS)
+    for name in sorted(used & HELPERS.keys()):
+        w = Writer(lanes, contract=True)
+        w.label("entry")
+        result = HELPERS[name](w, "%x")
+        texts += sorted(w.used)
+        body = "\n".join(w.lines)
+        texts.append(
+            f"define internal {w.type} @vector_{name}_{lanes}({w.type} %x) #0 {{\n{body}\n  ret {w.type} {result}\n}}"
+        )
+    return list(dict.fromkeys(texts))
+
+
+__all__ = ["FORMS", "LIBRARY", "Any", "Writer", "definitions", "form"]

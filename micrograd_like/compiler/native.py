@@ -1,0 +1,173 @@
+"""Stage 8, native: LLVM's text to machine code for this computer, kept in a cache on disk."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import hashlib
+import itertools
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from micrograd_like._extras import require
+from micrograd_like.compiler.machine import LIBRARY
+
+CACHE_VARIABLE = "MICROGRAD_LIKE_CACHE"  # the cache's folder; "off" for no cache
+_MAGIC = b"micrograd_like machine code 1\n"
+_count = itertools.count()
+_lock = threading.RLock()
+
+
+@cache
+def llvm() -> Any:
+    """llvmlite's binding, ready for this computer. Raises ImportError naming the extra that installs it."""
+    binding = require("llvmlite.binding", extra="compiled")
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+@cache
+def host() -> tuple[str, str]:
+    """This computer's processor and its features, in LLVM's words."""
+    return llvm().get_host_cpu_name(), llvm().get_host_cpu_features().flatten()
+
+
+@cache
+def width() -> int:
+    """How many doubles the processor's vectors hold; at least 2."""
+    features = host()[1].split(",")
+    return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
+
+
+@cache
+def _machine() -> Any:
+    cpu, features = host()
+    target = llvm().Target.from_default_triple()
+    return target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="default", jit=True)
+
+
+@cache
+def _linker() -> Any:
+    return llvm().create_lljit_compiler(_machine())
+
+
+@cache
+def _library() -> dict[str, int]:
+    """The addresses of the C library's functions, as the interpreter itself uses them."""
+    handle = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
+    if not hasattr(handle, "tanh"):
+        handle = ctypes.CDLL(ctypes.util.find_library("m"))
+    return {name: ctypes.cast(getattr(handle, name), ctypes.c_void_p).value or 0 for name in LIBRARY}
+
+
+def machine_code(text: str, effort: int, vectorize: bool) -> bytes:
+    """The object file of a module."""
+    binding = llvm()
+    with _lock:
+        module = binding.parse_assembly(text)
+        module.triple = _machine().triple
+        module.data_layout = str(_machine().target_data)
+        options = binding.create_pipeline_tuning_options(speed_level=effort)
+        options.loop_vectorization = options.slp_vectorization = vectorize
+        builder = binding.create_pass_builder(_machine(), options)
+        passes = builder.getModulePassManager()
+        passes.run(module, builder)
+        code: bytes = _machine().emit_object(module)
+        for owned in (passes, builder, options, module):
+            owned.close()
+        return code
+
+
+class Loaded:
+    """Machine code in memory; freed with this object."""
+
+    def __init__(self, code: bytes, symbol: str) -> None:
+        builder = llvm().JITLibraryBuilder()
+        builder.add_object_img(code).add_current_process().export_symbol(symbol)
+        for name, place in _library().items():
+            builder.import_symbol(f"library_{name}", place)
+        with _lock:
+            self._tracker = builder.link(_linker(), f"program{next(_count)}")
+        self.address: int = self._tracker[symbol]
+
+
+def load(key: str, symbol: str, make: Callable[[], bytes], cached: bool) -> Loaded:
+    """The code for a key: from the cache where it is there and whole, else made, and then kept."""
+    path = _path(key) if cached else None
+    if path is not None and (code := _read(path)) is not None:
+        with suppress(RuntimeError):
+            return Loaded(code, symbol)
+    code = make()
+    if path is not None:
+        _write(path, code)
+    return Loaded(code, symbol)
+
+
+def digest(*texts: str) -> str:
+    """The name of machine code: a hash of what it is made from, of who made it, and of the processor."""
+    from micrograd_like import __version__
+
+    version = ".".join(map(str, llvm().llvm_version_info))
+    everything = "\0".join((*texts, __version__, _sources(), version, *host()))
+    return hashlib.sha256(everything.encode()).hexdigest()
+
+
+@cache
+def _sources() -> str:
+    """A hash of the compiler itself, so that code of another version is never used."""
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
+
+
+def cache_folder() -> Path | None:
+    """Where machine code is kept; None when the cache is switched off."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    if chosen is not None:
+        return None if chosen.lower() in ("off", "0", "") else Path(chosen)
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "micrograd_like" if base else None
+
+
+def _path(key: str) -> Path | None:
+    folder = cache_folder()
+    return None if folder is None else folder / f"{key}.o"
+
+
+def _read(path: Path) -> bytes | None:
+    """The code in a file; None for one that is not there, not this user's, or not whole."""
+    try:
+        if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
+            return None
+        content = path.read_bytes()
+    except OSError:
+        return None
+    start = len(_MAGIC) + 32
+    if not content.startswith(_MAGIC) or hashlib.sha256(content[start:]).digest() != content[len(_MAGIC) : start]:
+        return None
+    return content[start:]
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Keep the code, in one move; without a cache to write to, nothing happens."""
+    with suppress(OSError):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(_MAGIC + hashlib.sha256(code).digest() + code)
+            os.replace(name, path)
+        except OSError:
+            os.unlink(name)
