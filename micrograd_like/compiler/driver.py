@@ -217,7 +217,7 @@ def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str) -> None:
 
 def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
     """The module with `run`. `lanes`: of the wide and of the middle blocks; the third kind has one."""
-    shape = Shape(1, 8)
+    shape = Shape(1, 1, 8)
     shared = parts.shared
     checked = None
     if check:
@@ -278,6 +278,12 @@ $FIELDS
   %trains = icmp eq i64 %mode, 2
   %has.momentum = fcmp une double %momentum, 0.0
   %has.decay = fcmp une double %decay, 0.0
+  %any = or i1 %has.momentum, %has.decay
+  %plain = xor i1 %any, true
+  %momentum.1 = insertelement <8 x double> poison, double %momentum, i64 0
+  %momentum.8 = shufflevector <8 x double> %momentum.1, <8 x double> poison, <8 x i32> zeroinitializer
+  %decay.1 = insertelement <8 x double> poison, double %decay, i64 0
+  %decay.8 = shufflevector <8 x double> %decay.1, <8 x double> poison, <8 x i32> zeroinitializer
   br label %step
 step:
   %s = phi i64 [ 0, %entry ], [ %s.next, %next ]
@@ -300,26 +306,33 @@ $SEED
 update:
   %rate.place = getelementptr double, ptr %rates, i64 %s
   %rate = load double, ptr %rate.place
+  %rate.1 = insertelement <8 x double> poison, double %rate, i64 0
+  %rate.8 = shufflevector <8 x double> %rate.1, <8 x double> poison, <8 x i32> zeroinitializer
   br label %move
 move:
-  %i = phi i64 [ 0, %update ], [ %i.next, %move ]
+  %i = phi i64 [ 0, %update ], [ %i.next, %moved ]
   %p.place = getelementptr double, ptr %params, i64 %i
   %g.place = getelementptr double, ptr %gradient, i64 %i
   %v.place = getelementptr double, ptr %velocity, i64 %i
-  %p = load double, ptr %p.place
-  %g = load double, ptr %g.place
-  %v = load double, ptr %v.place
-  %decayed = fmul double %decay, %p
-  %g.decayed = fadd double %g, %decayed
-  %d.1 = select i1 %has.decay, double %g.decayed, double %g
-  %kept = fmul double %momentum, %v
-  %d.kept = fadd double %d.1, %kept
-  %d = select i1 %has.momentum, double %d.kept, double %d.1
-  store double %d, ptr %v.place
-  %change = fmul double %rate, %d
-  %p.new = fsub double %p, %change
-  store double %p.new, ptr %p.place
-  %i.next = add nuw nsw i64 %i, 1
+  %p = load <8 x double>, ptr %p.place, align 8
+  %g = load <8 x double>, ptr %g.place, align 8
+  br i1 %plain, label %moved, label %careful
+careful:
+  %v = load <8 x double>, ptr %v.place, align 8
+  %decayed = fmul <8 x double> %decay.8, %p
+  %g.decayed = fadd <8 x double> %g, %decayed
+  %d.1 = select i1 %has.decay, <8 x double> %g.decayed, <8 x double> %g
+  %kept = fmul <8 x double> %momentum.8, %v
+  %d.kept = fadd <8 x double> %d.1, %kept
+  %d.2 = select i1 %has.momentum, <8 x double> %d.kept, <8 x double> %d.1
+  store <8 x double> %d.2, ptr %v.place, align 8
+  br label %moved
+moved:
+  %d = phi <8 x double> [ %g, %move ], [ %d.2, %careful ]
+  %change = fmul <8 x double> %rate.8, %d
+  %p.new = fsub <8 x double> %p, %change
+  store <8 x double> %p.new, ptr %p.place, align 8
+  %i.next = add nuw nsw i64 %i, 8
   %i.more = icmp ult i64 %i.next, $PARAMETERS
   br i1 %i.more, label %move, label %next
 next:

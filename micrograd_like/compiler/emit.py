@@ -52,6 +52,7 @@ class Shape:
     """How machine code is laid out: samples side by side, and how many iterations of a loop run side by side."""
 
     lanes: int
+    native: int  # lanes that one register holds
     jam: int  # independent iterations at once
     light: int = 2  # iterations at once of a loop that only calls functions such as exp
 
@@ -59,9 +60,10 @@ class Shape:
 class Emitter(Writer):
     """Writes nests into one function."""
 
-    def __init__(self, shape: Shape, tables: dict[int, int], contract: bool, checked: dict[int, int] | None) -> None:
-        super().__init__(shape.lanes, contract)
+    def __init__(self, shape: Shape, tables: dict[int, int], contract: bool, checked: dict[int, int] | None, lanes: int | None = None) -> None:
+        super().__init__(shape.lanes if lanes is None else lanes, contract)
         self.shape = shape
+        self.unit = f"[{shape.lanes} x double]"  # a vector in a frame
         self.tables = tables
         self.checked = checked  # the size of each space, where every address is to be verified
         self.scopes: list[dict[Any, str]] = [{}]
@@ -129,7 +131,7 @@ class Emitter(Writer):
         space, constant, moving = key
         if (known := self.cached(("pointer", key))) is not None:
             return known
-        unit = self.type if space in LANE_SPACES else "double"
+        unit = self.unit if space in LANE_SPACES else "double"
         pointer = POINTERS[space]
         if moving:
             index = self.cached(("index", moving))
@@ -201,6 +203,11 @@ class Emitter(Writer):
                 self.assign(term, envs)
 
     def reduce(self, term: Reduce, envs: Sequence[Environment]) -> None:
+        for leaf in term.leaves:
+            if not any(leaf.coefs[len(envs[0]) :]):  # what the counters do not move is loaded before
+                for env in envs:
+                    self.load(leaf, (*env, *[("", 0)] * len(term.trips)))
+
         def body(counters: tuple[Counter, ...], totals: list[str]) -> list[str]:
             values = [self.expression(term, (*env, *counters)) for env in envs]
             return [form(term.op)(self, total, x) for total, x in zip(totals, values, strict=True)]
@@ -396,23 +403,27 @@ class Emitter(Writer):
 
             return self.nest([trips[d] for d in still], totals, body)
 
-        zeros = [self.number(0.0)] * len(chosen)
+        def frames(counter: str, totals: Sequence[str]) -> list[str]:
+            """The lanes of a frame, a register's worth at a time."""
+            whole = dict(POINTERS)
+            offset = self.put(f"mul nsw i64 {counter}, {stride}")
+            try:
+                for part in range(0, self.shape.lanes, self.lanes):
+                    here = self.put(f"add nuw nsw i64 {offset}, {part}")
+                    for space in LANE_SPACES:
+                        POINTERS[space] = self.put(f"getelementptr double, ptr {whole[space]}, i64 {here}")
+                    self.scopes.append({})
+                    totals = over_counters(list(totals))
+                    self.scopes.pop()
+            finally:
+                POINTERS.update(whole)
+            return list(totals)
+
+        totals = [self.number(0.0)] * len(chosen)
         if groups == "1":
-            totals = over_counters(zeros)
+            totals = over_counters(totals)
         else:
-
-            def frames(counter: str, totals: Sequence[str]) -> list[str]:
-                moved = {}
-                offset = self.put(f"mul nsw i64 {counter}, {stride}")
-                for space in LANE_SPACES:
-                    moved[space] = POINTERS[space]
-                    POINTERS[space] = self.put(f"getelementptr double, ptr {POINTERS[space]}, i64 {offset}")
-                try:
-                    return over_counters(list(totals))
-                finally:
-                    POINTERS.update(moved)
-
-            totals = self.loop(groups, [(self.type, z) for z in zeros], frames)
+            totals = self.loop(groups, [(self.type, t) for t in totals], frames)
         keys = [self.key(term.target, environment(choice, (("", 0),) * len(still))) for choice in chosen]
         k = 0
         while k < len(keys):
@@ -464,7 +475,7 @@ def function(name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, i
 
 def contributions(name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], stride: int, *, checked: Any) -> tuple[str, set[str]]:
     """A function that adds the contributions of `groups` frames, `stride` doubles apart, to the gradients."""
-    e = Emitter(shape, tables, True, checked)
+    e = Emitter(shape, tables, True, checked, shape.native)
     e.settled = True
     e.label("entry")
     for term in terms:

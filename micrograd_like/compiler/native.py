@@ -68,21 +68,28 @@ def _library() -> dict[str, int]:
     return {name: ctypes.cast(getattr(handle, name), ctypes.c_void_p).value or 0 for name in LIBRARY}
 
 
-def machine_code(text: str, effort: int, vectorize: bool) -> bytes:
-    """The object file of a module."""
+def machine_code(text: str, optimize: bool) -> bytes:
+    """The object file of a module.
+
+    The text is written as it should be; LLVM's optimizer, which takes longer than all else, is for single lanes, where
+    it finds vectors along the loops.
+    """
     binding = llvm()
     with _lock:
         module = binding.parse_assembly(text)
         module.triple = _machine().triple
         module.data_layout = str(_machine().target_data)
-        options = binding.create_pipeline_tuning_options(speed_level=effort)
-        options.loop_vectorization = options.slp_vectorization = vectorize
-        builder = binding.create_pass_builder(_machine(), options)
-        passes = builder.getModulePassManager()
-        passes.run(module, builder)
+        owned = [module]
+        if optimize:
+            options = binding.create_pipeline_tuning_options(speed_level=2)
+            options.loop_vectorization = options.slp_vectorization = True
+            builder = binding.create_pass_builder(_machine(), options)
+            passes = builder.getModulePassManager()
+            passes.run(module, builder)
+            owned = [passes, builder, options, module]
         code: bytes = _machine().emit_object(module)
-        for owned in (passes, builder, options, module):
-            owned.close()
+        for each in owned:
+            each.close()
         return code
 
 

@@ -21,7 +21,6 @@ from micrograd_like.compiler.trace import Trace, check_parameters, trace
 from micrograd_like.engine import Value
 
 FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a core's second cache holds
-_BIG = 3000  # more terms than this are compiled with less effort, to keep the cost linear and small
 
 
 def compile(
@@ -340,7 +339,8 @@ class Training:
                     "the parameters are those before this epoch; is the learning rate too large?"
                 )
             machine.write(program.parameters)
-            optimizer.velocities = machine.velocity.tolist()
+            if optimizer.momentum:
+                optimizer.velocities = machine.velocity.tolist()
             return losses, machine.outputs[: self.count or 1].copy()
 
 
@@ -353,13 +353,13 @@ class _Machine:
         self.numpy = numpy
         self.parts = parts
         width = native.width()
-        self.shapes = {"wide": Shape(2 * width, 4), "middle": Shape(width, 4), "one": Shape(1, 8, 1)}
+        self.shapes = {"wide": Shape(2 * width, width, 4), "middle": Shape(width, width, 4), "one": Shape(1, 1, 8, 1)}
         self.content = repr((parts, check)) if cached else ""
         self.cached, self.check = cached, check
         self.loaded: dict[str, native.Loaded] = {}
-        self.params = numpy.empty(parts.parameters)
-        self.gradient = numpy.empty(parts.parameters)
-        self.velocity = numpy.zeros(parts.parameters)
+        # The machine code moves eight parameters at a time, so that the arrays have room for a few more.
+        self.all = [numpy.zeros(parts.parameters + 8) for _ in range(3)]
+        self.params, self.gradient, self.velocity = (array[: parts.parameters] for array in self.all)
         self.shared = numpy.zeros(max(parts.shared_frame, 1))
         self.consts = numpy.array(parts.constants)
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)
@@ -384,12 +384,11 @@ class _Machine:
         )
         self.fields_address = _address(self.fields)
 
-    def load(self, name: str, symbol: str, text: Callable[[], str], vectorize: bool) -> int:
+    def load(self, name: str, symbol: str, text: Callable[[], str], optimize: bool) -> int:
         """The address of a module's function; made when it is first needed."""
         if name not in self.loaded:
-            effort = 2 if _size(self.parts) < _BIG else 1
             key = native.digest(self.content, name) if self.cached else ""
-            make = lambda: native.machine_code(text(), effort, vectorize)  # noqa: E731
+            make = lambda: native.machine_code(text(), optimize)  # noqa: E731
             self.loaded[name] = native.load(key, symbol, make, self.cached)
         return self.loaded[name].address
 
@@ -447,6 +446,7 @@ class _Machine:
             self.set(name, value)
         doubles = self.fields.view(numpy.float64)
         doubles[self.place["momentum"]], doubles[self.place["decay"]] = momentum, decay
+        self.lent = (arrays, rows, pointers, learning)  # alive as long as the fields point to them
         self.entry(self.fields_address)
 
     def blocks(self, count: int, batch: int) -> None:
@@ -464,21 +464,6 @@ class _Machine:
 def _address(array: Any) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
-
-
-def _size(parts: Parts) -> int:
-    def size(terms: Sequence[Any]) -> int:
-        total = 0
-        for t in terms:
-            if isinstance(t, loops.For):
-                total += size(t.body)
-            elif isinstance(t, loops.Table):
-                total += sum(map(size, t.bodies))
-            else:
-                total += 1
-        return total
-
-    return sum(size(n.forward) + size(n.backward.sweep) for n in (parts.shared, parts.sample))
 
 
 __all__ = ["Program", "Training", "build", "compile", "isfinite"]
