@@ -1,6 +1,7 @@
 """A scalar autograd engine made of glass: see exactly how each weight and bias affects the loss."""
 
 from micrograd_like.anomaly import AnomalyError, detect_anomaly
+from micrograd_like.compiler import Program, TraceError, compile
 from micrograd_like.drawing import draw_dot, trace
 from micrograd_like.engine import Value, gradient
 from micrograd_like.functional import (
@@ -9,6 +10,7 @@ from micrograd_like.functional import (
     cross_entropy,
     dot,
     exp,
+    gather,
     hinge_loss,
     log,
     log_softmax,
@@ -41,11 +43,14 @@ __all__ = [
     "MLP",
     "Module",
     "Neuron",
+    "Program",
     "SGD",
     "Step",
+    "TraceError",
     "Value",
     "__version__",
     "binary_cross_entropy_with_logits",
+    "compile",
     "cos",
     "cross_entropy",
     "detect_anomaly",
@@ -54,6 +59,7 @@ __all__ = [
     "evaluate",
     "exp",
     "fit",
+    "gather",
     "gradient",
     "hinge_loss",
     "load_weights",

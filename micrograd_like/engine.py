@@ -53,7 +53,9 @@ class Value:
         self.args = ()
         self._mark = None
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, is_symbol: bool = False) -> None:
+        if is_symbol:  # the compiler's: it records elsewhere, and no walk meets it
+            return
         raise TypeError(
             "Value cannot be subclassed: a walk knows a node by its type; hold a Value, or add a row to ops.TABLE"
         )
@@ -87,7 +89,7 @@ class Value:
             if op.pullback_on_numbers is not None:
                 adjoints = op.pullback_on_numbers(g, node.data, *data)
                 for operand, adjoint in zip(args, adjoints, strict=True):
-                    if type(operand) is Value and type(adjoint) is not int:
+                    if type(operand) is Value and adjoint is not None and type(adjoint) is not int:
                         operand.grad += adjoint
             else:
                 for operand, partial in zip(args, op.partials_on_numbers, strict=True):

@@ -7,7 +7,7 @@ from numbers import Real
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.engine import linear
+from micrograd_like.engine import Value, linear
 
 exp, log, sqrt, sin, cos, tanh = ops.exp, ops.log, ops.sqrt, ops.sin, ops.cos, ops.tanh
 sigmoid, softplus, relu, where = ops.sigmoid, ops.softplus, ops.relu, ops.where
@@ -57,6 +57,22 @@ def mean(*xs: Any) -> Any:
     """
     values = _several("mean", xs)
     return ops.div(ops.sum(*values), len(values))
+
+
+def gather(values: Iterable[Any], index: Any) -> Any:
+    """The value with that index, counted from 0: a row of an embedding, say. The index may be a Value.
+
+    >>> from micrograd_like import Value
+    >>> gather([Value(2.0), Value(3.0)], 1).data
+    3.0
+
+    Raises:
+        IndexError: a plain index that is not a whole number from 0 to the number of values less 1.
+    """
+    operands = _several("gather", (values,))
+    if isinstance(index, Real) and not (0 <= index < len(operands) and index == int(index)):
+        raise IndexError(f"gather: expected a whole number from 0 to {len(operands) - 1}, got {index!r}")
+    return ops.gather(index, *operands)
 
 
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0) -> Any:
@@ -176,6 +192,8 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
         if not losses:
             raise ValueError("cross_entropy: expected target probabilities that are not all 0")
         return ops.sum(*losses)
+    if isinstance(target, Value):
+        return ops.sub(ops.logsumexp(*logits), ops.gather(target, *logits))
     try:
         index = target.__index__()
     except AttributeError:

@@ -176,6 +176,14 @@ def zero(x: Number) -> Number:
     return 0.0 if type(x) is float else type(x)(0)
 
 
+def gather(index: Number, *xs: Number) -> Number:
+    """The x whose number, from 0 on, is nearest to the index; nan where none is nearer than 1/2."""
+    for i, x in enumerate(xs):
+        if abs(index - i) < 0.5:
+            return x
+    return NAN
+
+
 def relu(x: Number) -> Number:
     """max(x, 0); nan stays nan."""
     return x if x > 0 or x != x else zero(x)

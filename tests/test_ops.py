@@ -42,6 +42,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
     "dot": lambda *args: mpmath.fdot(args[: len(args) // 2], args[len(args) // 2 : -1]) + args[-1],
     "relu_dot": lambda *args: max(ORACLES["dot"](*args), mpmath.mpf(0)),
     "logsumexp": lambda *xs: mpmath.log(mpmath.fsum(map(mpmath.exp, xs))),
+    "gather": lambda index, *xs: xs[int(mpmath.nint(index))],
 }
 
 # Every derivative of the rows that are exact on fractions, as a textbook has it.
@@ -57,19 +58,20 @@ EXACT: dict[str, Callable[..., Any]] = {
     "max": lambda *xs: [Fraction(x == max(xs), xs.count(max(xs))) for x in xs],
     "min": lambda *xs: [Fraction(x == min(xs), xs.count(min(xs))) for x in xs],
     "sum": lambda *xs: [1] * len(xs),
+    "gather": lambda index, *xs: [0] + [int(i == round(index)) for i in range(len(xs))],
     "dot": lambda a, b, c, x, y, z, bias: [x, y, z, a, b, c, 1],
     "relu_dot": lambda a, b, c, x, y, z, bias: [x, y, z, a, b, c, 1] if a * x + b * y + c * z + bias > 0 else [0] * 7,
 }
 
 
 def arity(op: ops.Operation) -> int:
-    return op.arity or (7 if "dot" in op.name else 4)
+    return op.arity or (7 if "dot" in op.name else 5 if op is ops.gather else 4)
 
 
 def sample(op: ops.Operation, rng: random.Random) -> list[float]:
     """Operands inside the row's domain, a twentieth or more away from any kink."""
     while True:
-        domains = op.domain * arity(op) if len(op.domain) == 1 else op.domain
+        domains = (*op.domain, *[op.domain[-1]] * arity(op))
         xs = [rng.uniform(0.1, 3) if domain == "positive" else rng.uniform(-3, 3) for domain in domains[: arity(op)]]
         kinks = [x for x, domain in zip(xs, domains, strict=False) if domain == "nonzero"]
         if all(abs(x) > 0.05 for x in (*kinks, *(op.switches(*xs) if op.switches else ()))):

@@ -30,7 +30,7 @@ from micrograd_like.compiler.nest import (
     moved,
     stored,
 )
-from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, SHIFT, Trace, is_composed
+from micrograd_like.compiler.trace import CONST, COPY, INPUT, KEPT, NODE, PARAM, SHARED, SHIFT, Trace, is_composed
 from micrograd_like.ops import Operation
 
 _GRADIENT_OF = {NODE: ADJOINT, PARAM: PARAM_GRADIENT, SHARED: SHARED_GRADIENT}  # spaces that adjoints flow to
@@ -99,7 +99,9 @@ class _Builder:
             sweep: list[Term] = []
             heads = s.heads[1:] if is_composed(s.op) else s.heads
             op = s.op
-            rules = [pullback_rule(op, len(heads), k) if op.pullback else partial_rule(op, k) for k in range(len(heads))]
+            rules = [
+                pullback_rule(op, len(heads), k) if op.pullback else partial_rule(op, k) for k in range(len(heads))
+            ]
             operands = [leaf(ref, self.constants, trips) for ref in heads]
             for ref, rule in zip(heads, rules, strict=True):
                 sweep += self._contribute(ref, rule, s, operands, ())
@@ -208,7 +210,12 @@ def partial_rule(op: Operation, k: int) -> Rule | None:
 @cache
 def _partial_rule(op: Operation, k: int) -> Rule | None:
     program = _run_rule(lambda *args: [op.partials[k](*args)], 2 + len(op.partials))
-    return _rule(program, program.outputs[0])
+    rule = _rule(program, program.outputs[0])
+    if rule is None or not any(step in (ops.mul, ops.div) for step, _ in rule.code):
+        return rule
+    # Where the branch not taken sent no gradient, none goes on: 0 times an infinite derivative would be nan.
+    g = next(place for place, x in enumerate(rule.leaves) if isinstance(x, int) and x == 0)
+    return Rule(rule.leaves, (*rule.code, (KEPT, (g, len(rule.leaves) + len(rule.code) - 1))))
 
 
 @cache

@@ -183,9 +183,7 @@ def _nests(
     texts = [
         emit.function(f"{prefix}forward", nests.forward, shape, tables, backward=False, checked=checked),
         emit.function(f"{prefix}sweep", nests.backward.sweep, shape, tables, backward=True, checked=checked),
-        emit.contributions(
-            f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked
-        ),
+        emit.contributions(f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked),
     ]
     return [text for text, _ in texts], set().union(*[used for _, used in texts])
 
@@ -232,7 +230,7 @@ def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
         f"  %{name} = load {_kind(name)}, ptr %{name}.place, align 8"
         for k, name in enumerate(FIELDS)
     )
-    section = f"ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables"
+    section = "ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables"
     seed = f"  %seed.place = getelementptr double, ptr %gs, i64 {shared.outputs}\n  store double 1.0, ptr %seed.place"
     alone = f"""
   %value.place = getelementptr double, ptr %shared, i64 {shared.outputs}
@@ -240,9 +238,15 @@ def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
   store double %value, ptr %loss.place
   call void @llvm.memcpy.p0.p0.i64(ptr %outputs, ptr %value.place, i64 {8 * parts.outputs}, i1 false)
   br label %backward"""
-    blocks = _BLOCKS.replace("$WIDE", str(lanes[0])).replace("$MIDDLE", str(lanes[1])).replace("$OUTPUTS", str(parts.outputs))
+    blocks = (
+        _BLOCKS
+        .replace("$WIDE", str(lanes[0]))
+        .replace("$MIDDLE", str(lanes[1]))
+        .replace("$OUTPUTS", str(parts.outputs))
+    )
     text = (
-        _RUN.replace("$FIELDS", fields)
+        _RUN
+        .replace("$FIELDS", fields)
         .replace("$SECTION", section)
         .replace("$SLOTS", str(shared.slots))
         .replace("$SHARED_BYTES", str(8 * shared.slots))

@@ -60,7 +60,14 @@ class Shape:
 class Emitter(Writer):
     """Writes nests into one function."""
 
-    def __init__(self, shape: Shape, tables: dict[int, int], contract: bool, checked: dict[int, int] | None, lanes: int | None = None) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        tables: dict[int, int],
+        contract: bool,
+        checked: dict[int, int] | None,
+        lanes: int | None = None,
+    ) -> None:
         super().__init__(shape.lanes if lanes is None else lanes, contract)
         self.shape = shape
         self.unit = f"[{shape.lanes} x double]"  # a vector in a frame
@@ -327,7 +334,9 @@ class Emitter(Writer):
         parts = []
         for start in (0, half):
             mask = ", ".join(f"i32 {start + i}" for i in range(half))
-            parts.append(self.put(f"shufflevector <{lanes} x double> {x}, <{lanes} x double> poison, <{half} x i32> <{mask}>"))
+            parts.append(
+                self.put(f"shufflevector <{lanes} x double> {x}, <{lanes} x double> poison, <{half} x i32> <{mask}>")
+            )
         return self.put(f"fadd <{half} x double> {parts[0]}, {parts[1]}")
 
     def add_to_scalar(self, key: Any, x: str) -> None:
@@ -342,9 +351,7 @@ class Emitter(Writer):
         counters that move the target come first, then the frames, and those that do not move it run innermost.
         """
         if isinstance(term, Table):
-            self.table(
-                term, env, lambda body, e, r: [self.contribution(t, e, r, groups, stride) for t in body], ranges
-            )
+            self.table(term, env, lambda body, e, r: [self.contribution(t, e, r, groups, stride) for t in body], ranges)
             return
         trips = []
         while isinstance(term, For):
@@ -354,7 +361,7 @@ class Emitter(Writer):
         level = len(env)
         moving = [d for d in range(len(trips)) if term.target.coefs[level + d]]
         still = [d for d in range(len(trips)) if d not in moving]
-        tiles = {d: 1 for d in moving}
+        tiles = dict.fromkeys(moving, 1)
         if self.lanes > 1:
             for d, size in zip(reversed(moving), (4, 2), strict=False):
                 tiles[d] = min(size, trips[d])
@@ -420,10 +427,8 @@ class Emitter(Writer):
             return list(totals)
 
         totals = [self.number(0.0)] * len(chosen)
-        if groups == "1":
-            totals = over_counters(totals)
-        else:
-            totals = self.loop(groups, [(self.type, t) for t in totals], frames)
+        one = groups == "1"
+        totals = over_counters(totals) if one else self.loop(groups, [(self.type, t) for t in totals], frames)
         keys = [self.key(term.target, environment(choice, (("", 0),) * len(still))) for choice in chosen]
         k = 0
         while k < len(keys):
@@ -442,7 +447,8 @@ class Emitter(Writer):
 
         def paired(x: str, y: str, even: str, odd: str) -> str:
             shuffles = [
-                self.put(f"shufflevector <4 x double> {x}, <4 x double> {y}, <4 x i32> <{mask}>") for mask in (even, odd)
+                self.put(f"shufflevector <4 x double> {x}, <4 x double> {y}, <4 x i32> <{mask}>")
+                for mask in (even, odd)
             ]
             return self.put(f"fadd <4 x double> {shuffles[0]}, {shuffles[1]}")
 
@@ -462,10 +468,14 @@ def _only_assigns(loop: For) -> bool:
 
 
 def _consecutive(keys: list[Any]) -> bool:
-    return len(keys) == 4 and all(k[0] == keys[0][0] and k[2] == keys[0][2] and k[1] == keys[0][1] + i for i, k in enumerate(keys))
+    return len(keys) == 4 and all(
+        k[0] == keys[0][0] and k[2] == keys[0][2] and k[1] == keys[0][1] + i for i, k in enumerate(keys)
+    )
 
 
-def function(name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], *, backward: bool, checked: Any) -> tuple[str, set[str]]:
+def function(
+    name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], *, backward: bool, checked: Any
+) -> tuple[str, set[str]]:
     """A function that runs terms on one frame, and the helpers that it uses."""
     e = Emitter(shape, tables, backward, checked)
     e.label("entry")
@@ -473,7 +483,9 @@ def function(name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, i
     return _text(name, ARGUMENTS, e)
 
 
-def contributions(name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], stride: int, *, checked: Any) -> tuple[str, set[str]]:
+def contributions(
+    name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], stride: int, *, checked: Any
+) -> tuple[str, set[str]]:
     """A function that adds the contributions of `groups` frames, `stride` doubles apart, to the gradients."""
     e = Emitter(shape, tables, True, checked, shape.native)
     e.settled = True

@@ -171,7 +171,9 @@ class _Flow:
         if self.trace.inputs:
             for k in range(len(self.trace.outputs)):
                 if not varying[self.count - len(self.trace.outputs) + k]:
-                    raise TraceError(f"output {k} of the function does not depend on its inputs; compile it without them")
+                    raise TraceError(
+                        f"output {k} of the function does not depend on its inputs; compile it without them"
+                    )
         self.varying, self.active = varying, active
 
     def _absorbable(self, ref: int, n: int, op: Operation) -> bool:
@@ -322,7 +324,7 @@ def _runs(elements: list[tuple[int, ...]]) -> list[Run]:
         merged: list[Run] = []
         start = 0
         while start < len(runs):
-            trips, strides, members = runs[start]
+            trips, strides, _ = runs[start]
             end = start + 1
             step = None
             while end < len(runs) and runs[end][0] == trips and runs[end][1] == strides:

@@ -167,7 +167,10 @@ def recover(section: Section) -> list[Term]:
     for line in section.lines:
         refs = (*line.heads, *line.lists, line.out)
         spaces = tuple([ref >> SHIFT for ref in refs])
-        push(keys.number((line.op, len(line.heads), line.trips, line.strides, spaces)), tuple([ref & INDEX for ref in refs]))
+        push(
+            keys.number((line.op, len(line.heads), line.trips, line.strides, spaces)),
+            tuple([ref & INDEX for ref in refs]),
+        )
         while grow() or start():
             pass
     return _tabulated([_term(keys.shapes, key, v, [()] * len(v)) for key, v in zip(stack, vectors, strict=True)])

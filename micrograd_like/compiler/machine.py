@@ -14,7 +14,7 @@ from math import factorial
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler.trace import TraceError
+from micrograd_like.compiler.trace import KEPT, TraceError
 from micrograd_like.ops import Operation
 
 LIBRARY = {"sin": 1, "cos": 1, "tanh": 1, "pow": 2, "log1p": 1}  # functions of the C library and their arguments
@@ -172,6 +172,7 @@ FORMS: dict[Operation, Callable[..., str]] = {
     ops.relu:     _relu,
     ops.abs:      lambda w, x: w.intrinsic("fabs", x),
     ops.where:    _where,
+    KEPT:         lambda w, g, x: w.select(w.compare("une", g, w.number(0.0)), x, w.number(0.0)),
     ops.max:      _extremum("ogt"),
     ops.min:      _extremum("olt"),
 }

@@ -120,10 +120,8 @@ def load(key: str, symbol: str, make: Callable[[], bytes], cached: bool) -> Load
 
 def digest(*texts: str) -> str:
     """The name of machine code: a hash of what it is made from, of who made it, and of the processor."""
-    from micrograd_like import __version__
-
     version = ".".join(map(str, llvm().llvm_version_info))
-    everything = "\0".join((*texts, __version__, _sources(), version, *host()))
+    everything = "\0".join((*texts, _sources(), version, *host()))
     return hashlib.sha256(everything.encode()).hexdigest()
 
 

@@ -89,7 +89,9 @@ def _lower(s: Statement, constants: Sequence[float], trips: tuple[int, ...]) -> 
     if s.op in REDUCTIONS:
         combine, start = REDUCTIONS[s.op]
         first = heads[0] if start is None else start
-        return Reduce(target, combine, first, s.trips, tuple(map(stored, s.lists)), _PRODUCT if len(s.lists) == 2 else ())
+        return Reduce(
+            target, combine, first, s.trips, tuple(map(stored, s.lists)), _PRODUCT if len(s.lists) == 2 else ()
+        )
     if s.op is COPY or is_composed(s.op):
         return Assign(target, False, (heads[0],))
     return Assign(target, False, tuple(heads), ((s.op, tuple(range(len(heads)))),))
@@ -145,10 +147,9 @@ def may_meet(
     for level in range(common):
         vary(b.coefs[level] - a.coefs[level], ranges_a[level])
     rest = common
-    if distance is not None:
-        if a.coefs[common] == b.coefs[common]:
-            vary(b.coefs[common], distance)
-            rest += 1
+    if distance is not None and a.coefs[common] == b.coefs[common]:
+        vary(b.coefs[common], distance)
+        rest += 1
     for c, bounds in zip(a.coefs[rest:], ranges_a[rest:], strict=True):
         vary(-c, bounds)
     for c, bounds in zip(b.coefs[rest:], ranges_b[rest:], strict=True):

@@ -24,7 +24,12 @@ FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a cor
 
 
 def compile(
-    function: Callable[..., Any], parameters: Iterable[Value], /, *, cached: bool = True, **inputs: int | tuple[int, ...]
+    function: Callable[..., Any],
+    parameters: Iterable[Value],
+    /,
+    *,
+    cached: bool = True,
+    **inputs: int | tuple[int, ...],
 ) -> Program:
     """Trace a function once, recover its loops, differentiate them and turn them into machine code.
 
@@ -92,7 +97,9 @@ def _pseudo_code(recorded: Trace, shared: str, sample: str) -> str:
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
     sizes = (shape,) if hasattr(shape, "__index__") else shape
-    if not isinstance(sizes, tuple) or not all(hasattr(n, "__index__") and not isinstance(n, bool) and n >= 1 for n in sizes):
+    if not isinstance(sizes, tuple) or not all(
+        hasattr(n, "__index__") and not isinstance(n, bool) and n >= 1 for n in sizes
+    ):
         raise ValueError(f"expected {name} as a size of at least 1 or a tuple of such sizes, got {shape!r:.60}")
     return tuple(int(n) for n in sizes)
 
@@ -242,7 +249,9 @@ class Program:
 
         names = list(self._shapes)
         if len(inputs) > len(names) or named.keys() - set(names[len(inputs) :]):
-            raise TypeError(f"expected the inputs {', '.join(names) or '(none)'}; got {len(inputs)} and {sorted(named)}")
+            raise TypeError(
+                f"expected the inputs {', '.join(names) or '(none)'}; got {len(inputs)} and {sorted(named)}"
+            )
         given = dict(zip(names, inputs, strict=False)) | dict(named)
         if missing := [name for name in names if name not in given]:
             raise TypeError(f"missing inputs: {', '.join(missing)}")

@@ -27,6 +27,8 @@ SHIFT = 44
 NODE, PARAM, INPUT, CONST, SHARED = range(5)  # SHARED: computed once for all samples; later stages use it
 SPACES = ("node", "param", "input", "const", "shared")
 
+# Rows of the compiler's own, which the user's table does not need.
+KEPT = Operation("kept", "", lambda g, x: x if g != 0 else 0.0, (lambda *_: None,) * 2, doc="x where g is not 0")
 COPY = Operation("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x; internal to the compiler")
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
@@ -164,7 +166,7 @@ def _refuse_number(what: str, hint: str) -> Any:
     return property(refuse, refuse)
 
 
-class Traced(Value):
+class Traced(Value, is_symbol=True):
     """A value while a function is traced: it has a place in the program instead of a number."""
 
     __slots__ = ()
@@ -243,7 +245,9 @@ def _error(what: str, hint: str, kind: type[TraceError] = TraceError) -> TraceEr
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     source = linecache.getline(file, line).strip()
-    return kind(f"{file}:{line}: {source}\n  {what}; hint: {hint}" if source else f"{file}:{line}: {what}; hint: {hint}")
+    return kind(
+        f"{file}:{line}: {source}\n  {what}; hint: {hint}" if source else f"{file}:{line}: {what}; hint: {hint}"
+    )
 
 
 @contextmanager
@@ -347,5 +351,7 @@ def _flatten(result: Any, recorder: Recorder) -> Any:
 
 def _output(result: Any, recorder: Recorder) -> int:
     if not isinstance(result, (Value, float, int)):
-        raise TraceError(f"the function returned {type(result).__name__} {result!r:.60}; expected values, in lists or tuples")
+        raise TraceError(
+            f"the function returned {type(result).__name__} {result!r:.60}; expected values, in lists or tuples"
+        )
     return recorder.ref(result)
