@@ -205,5 +205,5 @@ sum: Operation = row("sum", "Σ",   ieee.sum, pullback=lambda g, out, *xs: [g] *
 dot: Operation = row("dot", "w·x+b", ieee.dot, pullback=_dot_pullback, expansion=_dot_expansion, doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, inputs, bias")
 relu_dot: Operation = row("relu_dot", "ReLU(w·x+b)", ieee.relu_dot, pullback=_relu_dot_pullback, expansion=lambda *operands: relu(_dot_expansion(*operands)), switches=lambda *operands: [ieee.dot(*operands)], doc="max(dot, 0): a whole neuron in one node")
 logsumexp: Operation = row("logsumexp", "logsumexp", ieee.logsumexp, pullback=_logsumexp_pullback, expansion=_logsumexp_expansion, doc="log(e^x0 + e^x1 + …)")
-gather: Operation = row("gather", "gather", ieee.gather, pullback=_gather_pullback, expansion=_gather_expansion, domain=("positive", "real"), switches=lambda index, *xs: [0.5 - ieee.as_float(operator.abs(index - i)) for i in range(len(xs))], doc="the operand with that index, counted from 0; operands: the index, then what it picks from")
+gather: Operation = row("gather", "gather", ieee.gather, pullback=_gather_pullback, expansion=_gather_expansion, domain=("positive",), switches=lambda index, *xs: [0.5 - ieee.as_float(operator.abs(index - i)) for i in range(len(xs))], doc="the operand with that index, counted from 0; operands: the index, then what it picks from")
 # fmt: on

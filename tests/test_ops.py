@@ -71,7 +71,7 @@ def arity(op: ops.Operation) -> int:
 def sample(op: ops.Operation, rng: random.Random) -> list[float]:
     """Operands inside the row's domain, a twentieth or more away from any kink."""
     while True:
-        domains = (*op.domain, *[op.domain[-1]] * arity(op))
+        domains = op.domain * arity(op) if len(op.domain) == 1 else op.domain
         xs = [rng.uniform(0.1, 3) if domain == "positive" else rng.uniform(-3, 3) for domain in domains[: arity(op)]]
         kinks = [x for x, domain in zip(xs, domains, strict=False) if domain == "nonzero"]
         if all(abs(x) > 0.05 for x in (*kinks, *(op.switches(*xs) if op.switches else ()))):
@@ -176,6 +176,7 @@ def test_switches_are_zero_at_the_kink_and_their_signs_name_the_piece(op: ops.Op
         "where": [0.0, 1.0, 2.0],
         "relu_dot": [1.0, 2.0, -2.0],
         "min": [1.0, 1.0, 2.0],
+        "gather": [0.5, 1.0, 2.0],
     }
     assert op.switches is not None
     assert 0 in op.switches(*kinks.get(op.name, [1.0, 1.0, 0.5]))
