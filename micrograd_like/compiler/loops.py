@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from micrograd_like.compiler.flow import INDEX, Line, Section
-from micrograd_like.compiler.trace import SHIFT
+from micrograd_like.compiler.trace import CONST, COPY, SHIFT, is_composed
 from micrograd_like.ops import Operation
 
 BODY = 64  # the longest loop body that is looked for
@@ -279,18 +280,37 @@ NAMES = ("v", "p", "x", "c", "s", "v", "s", "dv", "t", "dp", "ds")
 COUNTERS = "ijklmnopqrstuvwxyz"
 
 
-def show(terms: Sequence[Term], depth: int = 0) -> str:
+def literal(ref: Ref, constants: Sequence[float], trips: Sequence[int]) -> float | None:
+    """The number that a constant's address holds in every iteration; None for several, and for other spaces.
+
+    `trips`: of the loops around it; 0 for the column of a table.
+    """
+    if ref.space != CONST:
+        return None
+    moving = [(c, n) for c, n in zip(ref.coefs, trips, strict=True) if c]
+    if any(n == 0 for _, n in moving):
+        return None
+    first = constants[ref.base]
+    for counters in product(*[range(n) for _, n in moving]):
+        x = constants[ref.base + sum(c * i for (c, _), i in zip(moving, counters, strict=True))]
+        if repr(x) != repr(first):
+            return None
+    return first
+
+
+def show(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, ...] = ()) -> str:
     """The loops as pseudo-code."""
     text = []
+    depth = len(trips)
     indent = "    " * depth
     for term in terms:
         if isinstance(term, For):
             text.append(f"{indent}for {counter(depth)} in range({term.trips}):")
-            text.append(show(term.body, depth + 1))
+            text.append(show(term.body, constants, (*trips, term.trips)))
         elif isinstance(term, Table):
             text.append(f"{indent}{len(term.rows)} operations of {len(term.bodies)} kinds, without a pattern")
         else:
-            text.append(indent + _statement(term, depth))
+            text.append(indent + _statement(term, constants, trips))
     return "\n".join(text)
 
 
@@ -307,14 +327,22 @@ def address(ref: Ref) -> str:
     return f"{NAMES[ref.space]}[{' + '.join(parts).replace('+ -', '- ')}]"
 
 
-def _statement(s: Statement, depth: int) -> str:
-    lists = " * ".join(map(address, s.lists))
-    counters = ", ".join(f"{counter(depth + d)} in range({n})" for d, n in enumerate(s.trips))
-    each = f"{lists} for {counters}" if counters else ""
-    out = f"{address(s.out)} = "
-    heads = [address(ref) for ref in s.heads]
-    if s.op.name in ("dot", "sum"):
-        return f"{out}{heads[0]} + sum({each})"
-    if s.op.arity == 2 and not s.op.symbol.isalpha():
-        return f"{out}{heads[-2]} {s.op.symbol} {heads[-1]}"
-    return f"{out}{s.op.name}({', '.join([*heads, each] if each else heads)})"
+def _statement(s: Statement, constants: Sequence[float], trips: tuple[int, ...]) -> str:
+    def name(ref: Ref, inside: tuple[int, ...]) -> str:
+        number = literal(ref, constants, inside)
+        return address(ref) if number is None else f"{number:g}" if float(f"{number:g}") == number else repr(number)
+
+    heads = [name(ref, trips) for ref in s.heads]
+    lists = " * ".join(name(ref, (*trips, *s.trips)) for ref in s.lists)
+    each = lists + "".join(f" for {counter(len(trips) + d)} in range({n})" for d, n in enumerate(s.trips))
+    if s.op is COPY:
+        value = heads[0]
+    elif s.op.name in ("dot", "sum"):
+        value = f"sum({each})" if heads == ["-0"] else f"{heads[0]} + sum({each})"
+    elif s.op.arity == 2:
+        value = f"{heads[-2]} {s.op.symbol} {heads[-1]}"
+    elif is_composed(s.op):  # its first head is the result of the lines before
+        value = f"{heads[0]}  # {s.op.name}({', '.join([*heads[1:], each])})"
+    else:
+        value = f"{s.op.name}({', '.join([*heads, each] if each else heads)})"
+    return f"{address(s.out)} = {value}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.compiler.flow import QUIET, SHARED_QUIET
-from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, address, counter
+from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, address, counter, literal
 from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, is_composed
 from micrograd_like.ops import Operation
 
@@ -104,17 +104,8 @@ def stored(ref: Ref) -> Ref:
 
 def leaf(ref: Ref, constants: Sequence[float], trips: Sequence[int]) -> Leaf:
     """The number, where a constant's address holds the same one in every iteration; else the address."""
-    if ref.space != CONST:
-        return stored(ref)
-    moving = [(c, n) for c, n in zip(ref.coefs, trips, strict=True) if c]
-    if any(n == 0 for _, n in moving):  # the column of a table
-        return ref
-    first = constants[ref.base]
-    for counters in product(*[range(n) for _, n in moving]):
-        x = constants[ref.base + sum(c * i for (c, _), i in zip(moving, counters, strict=True))]
-        if repr(x) != repr(first):
-            return ref
-    return first
+    number = literal(ref, constants, trips)
+    return stored(ref) if number is None else number
 
 
 # What may be reordered

@@ -19,6 +19,7 @@ from micrograd_like.compiler.flow import Section, flow
 from micrograd_like.compiler.nest import lower
 from micrograd_like.compiler.trace import Trace, check_parameters, trace
 from micrograd_like.engine import Value
+from micrograd_like.optim import SGD
 
 FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a core's second cache holds
 
@@ -65,16 +66,17 @@ def build(recorded: Trace) -> Parts:
     """All stages from the trace to what machine code is made from."""
     flowing = flow(recorded)
     constants = flowing.constants
+    texts: list[str] = []
 
     def nests(section: Section) -> Nests:
         terms = loops.recover(section)
+        texts.append(loops.show(terms, constants))
         return Nests(lower(terms, constants), adjoint(terms, constants), section.slots, section.outputs)
 
     widths = tuple(prod(shape) for shape in recorded.inputs.values())
     shared, sample = nests(flowing.shared), nests(flowing.sample)
     parts = Parts(shared, sample, widths, recorded.parameters, constants, len(recorded.outputs))
-    text = loops.show(loops.recover(flowing.shared)), loops.show(loops.recover(flowing.sample))
-    parts.text = _pseudo_code(recorded, *text)
+    parts.text = _pseudo_code(recorded, *texts)
     return parts
 
 
@@ -176,11 +178,14 @@ class Program:
         Samples are summed in a fixed order: the same call gives the same bits.
         """
         self._needs_loss()
-        arrays, count = self._arrays(inputs, named)
+        return self._gradient(*self._arrays(inputs, named))[:2]
+
+    def _gradient(self, arrays: list[Any], count: int) -> tuple[float, Any, Any]:
+        """(mean loss, gradient, outputs)."""
         with self._lock:
             machine = self._ready()
             machine.run(GRADIENT, arrays, count)
-            return float(machine.losses[0]), machine.gradient.copy()
+            return float(machine.losses[0]), machine.gradient.copy(), machine.outputs[: count or 1].copy()
 
     def sgd(
         self,
@@ -205,29 +210,18 @@ class Program:
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        training = self.training(arrays, count, lr, batch_size, momentum, weight_decay, seed)
         _check_count("epochs", epochs)
-        losses = [training.epoch()[0] for _ in range(epochs)]
-        return require("numpy", extra="compiled").concatenate(losses)
-
-    def training(
-        self,
-        arrays: list[Any],
-        count: int,
-        lr: float | Callable[[int], float],
-        batch_size: int | None,
-        momentum: float,
-        weight_decay: float,
-        seed: int | random.Random,
-    ) -> Training:
-        """A training run, to be done epoch by epoch; arguments are checked as `SGD` does."""
-        from micrograd_like.optim import SGD
-
         if batch_size is not None:
             _check_count("batch_size", batch_size)
         optimizer = SGD(self.parameters, lr, momentum, weight_decay)
-        rng = seed if isinstance(seed, random.Random) else random.Random(seed)
-        return Training(self, optimizer, arrays, count, batch_size or max(count, 1), rng)
+        training = Training(self, optimizer, arrays, count, batch_size or max(count, 1))
+        shuffle = (seed if isinstance(seed, random.Random) else random.Random(seed)).shuffle
+        order = list(range(count))
+        losses = []
+        for _ in range(epochs):
+            shuffle(order)
+            losses.append(training.epoch(order)[0])
+        return require("numpy", extra="compiled").concatenate(losses)
 
     def _needs_loss(self) -> None:
         if not self._has_loss:
@@ -313,19 +307,19 @@ def _check_count(name: str, count: Any) -> None:
 class Training:
     """A training run that is done epoch by epoch."""
 
-    def __init__(
-        self, program: Program, optimizer: Any, arrays: list[Any], count: int, batch_size: int, rng: random.Random
-    ) -> None:
+    def __init__(self, program: Program, optimizer: SGD, arrays: list[Any], count: int, batch_size: int) -> None:
         self.program, self.optimizer, self.arrays, self.count = program, optimizer, arrays, count
-        self.batch_size, self.rng = batch_size, rng
-        self.order = list(range(count))
+        self.batch_size = batch_size
 
-    def epoch(self) -> tuple[Any, Any]:
-        """Use every sample once: (the loss of each step, the outputs of each sample in the order of use)."""
+    def epoch(self, order: Sequence[int]) -> tuple[Any, Any]:
+        """Use every sample once, in that order: (the loss of each step, the outputs of each sample in that order).
+
+        Raises:
+            ValueError: the loss or a parameter stopped being finite; nothing has changed.
+        """
         import numpy
 
         program, optimizer = self.program, self.optimizer
-        self.rng.shuffle(self.order)
         steps = -(-self.count // self.batch_size) or 1
         rates = []
         for _ in range(steps):
@@ -335,7 +329,7 @@ class Training:
             machine = program._ready()
             machine.velocity[:] = [float(v) for v in optimizer.velocities]
             machine.run(
-                TRAIN, self.arrays, self.count, batch=self.batch_size, order=self.order, rates=rates,
+                TRAIN, self.arrays, self.count, batch=self.batch_size, order=order, rates=rates,
                 momentum=optimizer.momentum, decay=optimizer.weight_decay,
             )  # fmt: skip
             losses = machine.losses[:steps].copy()

@@ -27,9 +27,18 @@ SHIFT = 44
 NODE, PARAM, INPUT, CONST, SHARED = range(5)  # SHARED: computed once for all samples; later stages use it
 SPACES = ("node", "param", "input", "const", "shared")
 
-# Rows of the compiler's own, which the user's table does not need.
-KEPT = Operation("kept", "", lambda g, x: x if g != 0 else 0.0, (lambda *_: None,) * 2, doc="x where g is not 0")
-COPY = Operation("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x; internal to the compiler")
+
+class _Own(Operation):
+    """A row of the compiler's own, which the user's table does not need. It pickles as the global of its name."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> str:  # type: ignore[override]
+        return self.name.upper()
+
+
+KEPT = _Own("kept", "", lambda g, x: x if g != 0 else 0.0, (lambda *_: None,) * 2, doc="x where g is not 0")
+COPY = _Own("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x")
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _lock = threading.RLock()
