@@ -71,7 +71,7 @@ class Parts:
                 self._collect(term.body)
             elif isinstance(term, Table):
                 self.tables[id(term)] = len(self.rows)
-                width = max(map(len, term.rows))
+                width = term.width
                 for row in term.rows:
                     self.rows += [*row, *[0] * (width - len(row))]
 

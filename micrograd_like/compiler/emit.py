@@ -294,9 +294,9 @@ class Emitter(Writer):
 
     def table(self, table: Table, env: Environment, emit: Callable[..., None], ranges: tuple[Range, ...]) -> None:
         """A loop over the rows of a table, with a branch for each kind of statement."""
-        width = max(map(len, table.rows))
+        width = table.width
         start = self.tables[id(table)]
-        bounds = table.bounds()
+        bounds = table.bounds
 
         def body(counter: str, _: Any) -> list[str]:
             first = self.put(f"getelementptr i64, ptr %tables, i64 {start}")

@@ -136,7 +136,12 @@ class _Flow:
         sections = []
         self.places: list[int] = [0] * self.count
         for varying in (0, 1):
-            sections.append(self._section(varying, chains))
+            self.shortest = 2
+            section = self._section(varying, chains)
+            if len({(line.op, line.trips, line.strides) for line in section.lines}) > SHAPES:
+                self.shortest = 8  # an irregular program: short runs are chance, and each would be code of its own
+                section = self._section(varying, chains)
+            sections.append(section)
         return Flow(sections[0], sections[1], self.constants)
 
     def _drop_the_dead(self) -> None:
@@ -271,7 +276,7 @@ class _Flow:
         for arity, group in _groups(terms):
             op = ops.dot if arity == 2 else ops.sum
             for trips, strides, members in _runs(group):
-                if len(members) > 2 or len(members) == len(terms) == 2:
+                if len(members) >= self.shortest and (len(members) > 2 or len(terms) == 2):
                     steps.append(Line(op, (total,), members[0], trips, strides, self._temporary(out)))
                     total = steps[-1].out
                     continue
@@ -319,6 +324,10 @@ Run = tuple[tuple[int, ...], tuple[tuple[int, ...], ...], list[tuple[int, ...]]]
 def _runs(elements: list[tuple[int, ...]]) -> list[Run]:
     """A list cut into arithmetic progressions, and equal progressions at equal distances into nested ones."""
     lists = len(elements[0])
+    columns = list(zip(*elements, strict=True))
+    steps = tuple(_step(column) for column in columns)
+    if None not in steps and len(elements) > 1:
+        return [((len(elements),), tuple((step,) for step in steps), elements)]  # type: ignore[misc]
     runs: list[Run] = [((), ((),) * lists, [element]) for element in elements]
     while True:
         merged: list[Run] = []
@@ -349,4 +358,14 @@ def _runs(elements: list[tuple[int, ...]]) -> list[Run]:
         runs = merged
 
 
-MOST_COUNTERS = 3
+def _step(column: tuple[int, ...]) -> int | None:
+    """The step of an arithmetic progression in one space; None for anything else."""
+    step, count = column[1] - column[0] if len(column) > 1 else 0, len(column)
+    if column[0] >> SHIFT != column[-1] >> SHIFT:
+        return None
+    even = column == tuple(range(column[0], column[0] + step * count, step)) if step else column.count(column[0]) == count
+    return step if even else None
+
+
+MOST_COUNTERS = 3  # of nested progressions in a list
+SHAPES = 64  # the most kinds of runs in a program that is taken for regular

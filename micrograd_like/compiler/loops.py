@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -60,7 +61,7 @@ class For:
     body: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """Statements in an order without a pattern: in each row the kind of statement, then the columns it reads.
 
@@ -70,15 +71,18 @@ class Table:
     rows: tuple[tuple[int, ...], ...]
     bodies: tuple[tuple[Any, ...], ...]
 
+    @cached_property
     def bounds(self) -> list[list[tuple[int, int]]]:
         """Per kind of statement, the smallest and the largest integer of each column."""
-        columns: list[list[tuple[int, int]]] = [[] for _ in self.bodies]
-        for kind, *row in self.rows:
-            if not columns[kind]:
-                columns[kind] = [(x, x) for x in row]
-            else:
-                columns[kind] = [(min(a, x), max(b, x)) for (a, b), x in zip(columns[kind], row, strict=True)]
-        return columns
+        kinds: list[list[tuple[int, ...]]] = [[] for _ in self.bodies]
+        for row in self.rows:
+            kinds[row[0]].append(row)
+        return [[(min(column), max(column)) for column in zip(*rows, strict=True)][1:] for rows in kinds]
+
+    @cached_property
+    def width(self) -> int:
+        """The length of the longest row."""
+        return max(map(len, self.rows))
 
 
 Term = Any  # Statement | For | Table, and what later stages make of a Statement
@@ -174,7 +178,10 @@ def recover(section: Section) -> list[Term]:
         )
         while grow() or start():
             pass
-    return _tabulated([_term(keys.shapes, key, v, [()] * len(v)) for key, v in zip(stack, vectors, strict=True)])
+    found = list(zip(stack, vectors, strict=True))
+    if len(found) <= STRAIGHT:
+        return [_term(keys.shapes, key, v, [()] * len(v)) for key, v in found]
+    return _tabulated(keys, found)
 
 
 def _term(shapes: list[Any], key: int, vector: Sequence[int], coefs: list[tuple[int, ...]]) -> Term:
@@ -199,38 +206,44 @@ def _width(shapes: list[Any], key: int) -> int:
     return len(shape[2]) if type(shape[0]) is int else len(shape[4])
 
 
-def _tabulated(terms: list[Term]) -> list[Term]:
-    """Long stretches of statements without a pattern as tables."""
-    if len(terms) <= STRAIGHT:
-        return terms
+def _tabulated(keys: _Keys, found: list[tuple[int, tuple[int, ...]]]) -> list[Term]:
+    """The terms of a stack, long stretches of statements without a pattern as tables."""
+    shapes = keys.shapes
     result: list[Term] = []
     rows: list[tuple[int, ...]] = []
-    kinds: dict[Any, int] = {}
-    bodies: list[tuple[Any, ...]] = []
+    kinds: dict[int, int] = {}
 
     def close() -> None:
-        nonlocal rows, kinds, bodies
+        nonlocal rows, kinds
         if rows:
-            result.append(Table(tuple(rows), tuple(bodies)))
-        rows, kinds, bodies = [], {}, []
+            result.append(Table(tuple(rows), tuple((_columns(shapes[key]),) for key in kinds)))
+        rows, kinds = [], {}
 
-    for term in terms:
-        if isinstance(term, For) and work(term) >= SMALL:
-            close()
-            result.append(term)
+    for key, vector in found:
+        if type(shapes[key][0]) is not int:
+            rows.append((kinds.setdefault(key, len(kinds)), *vector))
             continue
-        for s in unroll([term]):
+        loop = _term(shapes, key, vector, [()] * len(vector))
+        if work(loop) >= SMALL:
+            close()
+            result.append(loop)
+            continue
+        for s in unroll([loop]):
             refs = (*s.heads, *s.lists, s.out)
-            shape = (s.op, len(s.heads), s.trips, tuple((ref.space, ref.coefs) for ref in refs))
-            if shape not in kinds:
-                kinds[shape] = len(bodies)
-                unit = [tuple(int(c == column) for c in range(len(refs))) for column in range(len(refs))]
-                moved = [Ref(ref.space, 0, (*unit[c], *ref.coefs)) for c, ref in enumerate(refs)]
-                h = len(s.heads)
-                bodies.append((Statement(s.op, tuple(moved[:h]), tuple(moved[h:-1]), s.trips, moved[-1]),))
-            rows.append((kinds[shape], *[ref.base for ref in refs]))
+            spaces = tuple(ref.space for ref in refs)
+            inner = keys.number((s.op, len(s.heads), s.trips, tuple(ref.coefs for ref in s.lists), spaces))
+            rows.append((kinds.setdefault(inner, len(kinds)), *[ref.base for ref in refs]))
     close()
     return result
+
+
+def _columns(shape: Any) -> Statement:
+    """A statement that finds each of its addresses in a column of its row."""
+    op, heads, trips, strides, spaces = shape
+    ends = [()] * heads + list(strides) + [()]
+    unit = [tuple(int(c == column) for c in range(len(spaces))) for column in range(len(spaces))]
+    refs = tuple(Ref(space, 0, (*u, *end)) for space, u, end in zip(spaces, unit, ends, strict=True))
+    return Statement(op, refs[:heads], refs[heads:-1], trips, refs[-1])
 
 
 def work(term: Term) -> int:

@@ -68,7 +68,7 @@ def lower(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, .
         if isinstance(term, For):
             lowered.append(For(term.trips, lower(term.body, constants, (*trips, term.trips))))
         elif isinstance(term, Table):
-            bounds = term.bounds()
+            bounds = term.bounds
             lowered.append(
                 Table(
                     term.rows,
@@ -166,7 +166,7 @@ def accesses(terms: Sequence[Term], ranges: tuple[Range, ...] = ()) -> Iterator[
         if isinstance(term, For):
             yield from accesses(term.body, (*ranges, (0, term.trips - 1)))
         elif isinstance(term, Table):
-            for body, columns in zip(term.bodies, term.bounds(), strict=True):
+            for body, columns in zip(term.bodies, term.bounds, strict=True):
                 yield from accesses(body, (*ranges, *columns))
         elif isinstance(term, Reduce):
             inner = (*ranges, *[(0, n - 1) for n in term.trips])

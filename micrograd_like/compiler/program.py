@@ -461,7 +461,7 @@ class _Machine:
                 if groups:
                     shape = self.shapes[name]
                     text = lambda shape=shape: block_module(self.parts, shape, self.check)  # noqa: E731
-                    self.set(name, self.load(name, "block", text, name == "one"))
+                    self.set(name, self.load(name, "block", text, name == "one" and not self.parts.rows))
 
 
 def _address(array: Any) -> int:
