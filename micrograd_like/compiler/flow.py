@@ -39,7 +39,7 @@ class Line(NamedTuple):
 
     def elements(self) -> Iterator[tuple[int, ...]]:
         """The lists' elements, side by side."""
-        for counters in product(*map(range, self.trips)):
+        for counters in product(*map(range, self.trips)) if self.lists else ():
             yield tuple(
                 first + sum(s * i for s, i in zip(strides, counters, strict=True))
                 for first, strides in zip(self.lists, self.strides, strict=True)

@@ -169,13 +169,47 @@ def recover(section: Section) -> list[Term]:
                 return True
         return False
 
+    def turn(key: int, vector: tuple[int, ...]) -> bool:
+        """Before a term that does not go on with the begun iteration of a loop: let the loop begin there instead.
+
+        a (b a) (b a) b c is a b (a b) (a b) c: the loop then looks like others that c comes after.
+        """
+        if not loops:
+            return False
+        place = loops[-1]
+        begun = len(stack) - place - 1
+        trips, body, steps = keys.shapes[stack[place]]
+        if not 0 < begun < len(body) or stack[place + 1 :] != list(body[:begun]):
+            return False
+        first = vectors[place]
+        following = [x + trips * step for x, step in zip(first, steps, strict=True)]
+        width = sum(map(len, vectors[place + 1 :]))
+        if [x for v in vectors[place + 1 :] for x in v] != following[:width]:
+            return False
+        expected = body[begun]
+        while type(keys.shapes[expected][0]) is int:
+            expected = keys.shapes[expected][1][0]
+        if key == expected and list(vector) == following[width : width + len(vector)]:
+            return False
+        pop(begun + 1)
+        start = 0
+        for inner in body[:begun]:
+            end = start + _width(keys.shapes, inner)
+            push(inner, first[start:end])
+            start = end
+        moved = tuple(x + step for x, step in zip(first[:width], steps[:width], strict=True))
+        push(loop_number((trips, body[begun:] + body[:begun], steps[width:] + steps[:width])), first[width:] + moved)
+        return True
+
     for line in section.lines:
         refs = (*line.heads, *line.lists, line.out)
         spaces = tuple([ref >> SHIFT for ref in refs])
-        push(
-            keys.number((line.op, len(line.heads), line.trips, line.strides, spaces)),
-            tuple([ref & INDEX for ref in refs]),
-        )
+        key = keys.number((line.op, len(line.heads), line.trips, line.strides, spaces))
+        vector = tuple([ref & INDEX for ref in refs])
+        if turn(key, vector):
+            while grow() or start():
+                pass
+        push(key, vector)
         while grow() or start():
             pass
     found = list(zip(stack, vectors, strict=True))

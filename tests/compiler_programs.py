@@ -1,0 +1,140 @@
+"""Programs to compile, written as users write them: random ones by a seed, and networks of plain scalars."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import micrograd_like as mg
+from micrograd_like import Value
+
+# Operations whose machine form equals the eager engine's to the last bit.
+EXACT = {
+    "add", "sub", "mul", "div", "neg", "pow", "sqrt", "sin", "cos", "tanh", "relu", "abs", "where", "max", "min",
+    "sum", "dot", "relu_dot", "gather",
+}  # fmt: skip
+
+
+class ScalarNetwork:
+    """A multi-layer perceptron of plain additions and multiplications: no fused node helps the compiler."""
+
+    def __init__(self, sizes: Sequence[int], rng: random.Random) -> None:
+        self.layers = [
+            [([Value(rng.uniform(-1, 1)) for _ in range(a)], Value(rng.uniform(-1, 1))) for _ in range(b)]
+            for a, b in zip(sizes, sizes[1:], strict=False)
+        ]
+
+    def parameters(self) -> list[Value]:
+        return [p for layer in self.layers for ws, b in layer for p in (*ws, b)]
+
+    def __call__(self, x: Sequence[Any]) -> list[Any]:
+        for n, layer in enumerate(self.layers):
+            x = [sum((w * v for w, v in zip(ws, x, strict=True)), b) for ws, b in layer]
+            if n < len(self.layers) - 1:
+                x = [v.relu() for v in x]
+        return list(x)
+
+
+def random_program(seed: int) -> tuple[Callable[[Sequence[Any]], Any], list[Value], int]:
+    """(function of one list, parameters, the list's length): loops of many kinds, one after the other."""
+    rng = random.Random(seed)
+    p = [Value(rng.uniform(-1, 1)) for _ in range(rng.randint(10, 40))]
+    size = rng.randint(2, 9)
+    plan = [(rng.choice(list(BLOCKS)), rng.random()) for _ in range(rng.randint(1, 4))]
+
+    def function(x: Sequence[Any]) -> Any:
+        values = list(x)
+        for name, dice in plan:
+            values = BLOCKS[name](values, p, random.Random(dice))[:12]
+        return sum(values, 0.0) * 1.0
+
+    return function, p, size
+
+
+def dense(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    start, k = rng.randrange(len(p)), len(v)
+    rows = [[p[(start + j * (k + 1) + i) % len(p)] for i in range(k + 1)] for j in range(rng.randint(1, 9))]
+    out = [sum((w * x for w, x in zip(row, v, strict=False)), row[-1]) for row in rows]
+    return [x.relu() for x in out] if rng.random() < 0.5 else out
+
+
+def fused(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    out = [mg.dot([p[(j + 2 * i) % len(p)] for i in range(len(v))], v, p[j]) for j in range(rng.randint(1, 6))]
+    return [mg.where(x, x, 0.1 * x) for x in out]
+
+
+def convolution(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    return [p[0] * v[i] + p[1] * v[i + 1] for i in range(len(v) - 1)] or v
+
+
+def image(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    x = (v * 9)[:9]
+    return [
+        sum((p[2 * a + b] * x[3 * (r + a) + c + b] for a in range(2) for b in range(2)), p[5])
+        for r in range(2)
+        for c in range(2)
+    ]
+
+
+def recurrence(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    h = [p[i] * 1.0 for i in range(3)]
+    for x in v:
+        h = [(h[j] * p[j] + h[(j + 1) % 3] * p[j + 3] + x * p[j + 6]).tanh() for j in range(3)]
+    return h
+
+
+def triangle(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    return [sum((v[k] * p[(i + k) % len(p)] for k in range(i + 1)), 0.0) for i in range(len(v))]
+
+
+def backwards(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    return [v[len(v) - 1 - i] * p[(3 * i) % len(p)] for i in range(len(v))]
+
+
+def strided(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    return [sum(v[start::2], 0.0) for start in range(min(2, len(v)))] + v[::-1]
+
+
+def running(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    total, out = 0.0, []
+    for x in v:
+        total = total * 0.5 + x
+        out.append(total)
+    return out
+
+
+def shared(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    penalty = sum(w * w for w in p)
+    return [x * p[0] + p[1] + 0.01 * penalty for x in v]
+
+
+def mixture(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    pool = v + p[:3]
+    return [rng.choice(v) + rng.choice(pool) * rng.choice(pool) for _ in range(rng.randint(2, 7))]
+
+
+def extremes(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    return [mg.max(v), mg.min(*v, 0.3), mg.max(*v, *p[:3]), *v[:2]]
+
+
+def normalized(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    return [mg.logsumexp(v), *mg.softmax([x * p[0] for x in v])]
+
+
+def elementwise(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+    functions: list[Callable[[Any], Any]] = [
+        lambda x: x.tanh(), lambda x: x * x, lambda x: 1 / (x * x + 1), lambda x: x.sin(), lambda x: abs(x),
+        lambda x: -x, lambda x: x - p[4], lambda x: (x * x + 1) ** 1.5, lambda x: (x * x + 0.5).sqrt(),
+        lambda x: x.sigmoid(), lambda x: x.softplus(), lambda x: (x * x + 0.1).log(), lambda x: (0.1 * x).exp(),
+        lambda x: mg.gather([x, p[0], p[1]], 1.0 * (x.sigmoid() * 2)),
+    ]  # fmt: skip
+    f = rng.choice(functions)
+    return [f(x + 0.0) for x in v]
+
+
+BLOCKS: dict[str, Callable[[list[Any], list[Value], random.Random], list[Any]]] = {
+    block.__name__: block
+    for block in (
+        dense, fused, convolution, image, recurrence, triangle, backwards, strided, running, shared, mixture, extremes,
+        normalized, elementwise,
+    )
+}  # fmt: skip

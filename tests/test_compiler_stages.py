@@ -1,0 +1,274 @@
+"""Every stage of the compiler, interpreted in plain Python, is the eager engine's program: loss bit for bit."""
+
+import math
+import random
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from compiler_programs import random_program
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import micrograd_like as mg
+from micrograd_like import Value, ops
+from micrograd_like.compiler import adjoint, flow, loops, nest, trace
+from micrograd_like.compiler.loops import For, Ref, Table
+from micrograd_like.compiler.nest import (
+    ADJOINT,
+    CONST,
+    INPUT,
+    NODE,
+    PARAM,
+    PARAM_GRADIENT,
+    SHARED,
+    SHARED_GRADIENT,
+    TEMPORARY,
+    Assign,
+)
+
+seeds = st.integers(0, 2**32)
+
+
+def eager(function: Any, parameters: list[Value], x: Sequence[float]) -> tuple[float, list[float]]:
+    for p in parameters:
+        p.grad = 0
+    out = function([Value(v) for v in x])
+    out.backward()
+    return out.data, [float(p.grad) for p in parameters]
+
+
+def close(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    scale = max([abs(x) for x in b if math.isfinite(x)], default=0.0)
+    return all(x == y or abs(x - y) <= 1e-11 * scale or (x != x and y != y) for x, y in zip(a, b, strict=True))
+
+
+def same(a: float, b: float) -> bool:
+    return a == b or (a != a and b != b)
+
+
+def run_nests(function: Any, parameters: list[Value], x: Sequence[float]) -> tuple[float, list[float]]:
+    """Loss and gradient by the interpreter of the nests and of their adjoints."""
+    flowing = flow.flow(trace.trace(function, parameters, {"x": (len(x),)}))
+    p = [v.data for v in parameters]
+    gradient = [0.0] * len(p)
+    shared, node = [0.0] * flowing.shared.slots, [0.0] * flowing.sample.slots
+    shared_adjoint, node_adjoint = [0.0] * flowing.shared.slots, [0.0] * flowing.sample.slots
+    nests = []
+    for section in (flowing.shared, flowing.sample):
+        terms = loops.recover(section)
+        assert loops.lines(terms) == section.lines
+        nests.append((nest.lower(terms, flowing.constants), adjoint.adjoint(terms, flowing.constants)))
+    scratch = [0.0] * max(back.temporaries for _, back in nests)
+    common = {PARAM: p, PARAM_GRADIENT: gradient, CONST: flowing.constants, TEMPORARY: scratch}
+    outer = common | {NODE: shared, ADJOINT: shared_adjoint}
+    inner = common | {NODE: node, ADJOINT: node_adjoint, INPUT: x, SHARED: shared, SHARED_GRADIENT: shared_adjoint}
+    nest.interpret(nests[0][0], outer)
+    nest.interpret(nests[1][0], inner)
+    loss = node[flowing.sample.outputs]
+    node_adjoint[flowing.sample.outputs] = 1.0
+    for (_, back), memory in ((nests[1], inner), (nests[0], outer)):
+        nest.interpret(back.sweep, memory)
+        nest.interpret(back.contributions, memory)
+    return loss, gradient
+
+
+@given(seeds)
+def test_each_stage_computes_what_the_engine_computes(seed: int) -> None:
+    function, parameters, size = random_program(seed)
+    rng = random.Random(seed)
+    x = [rng.gauss(0, 1) for _ in range(size)]
+    expected, gradient = eager(function, parameters, x)
+    recorded = trace.trace(function, parameters, {"x": (size,)})
+    p = [v.data for v in parameters]
+    assert same(recorded.interpret(p, x)[0], expected)
+    flowing = flow.flow(recorded)
+    assert same(flowing.interpret(p, x)[1][flowing.sample.outputs], expected)
+    loss, got = run_nests(function, parameters, x)
+    assert same(loss, expected)
+    assert close(got, gradient)
+
+
+@given(seeds)
+@settings(max_examples=15)
+def test_the_same_is_true_of_programs_without_a_pattern(seed: int) -> None:
+    rng = random.Random(seed)
+    parameters = [Value(rng.uniform(-1, 1)) for _ in range(20)]
+    plan = [(rng.randrange(6), rng.random(), rng.random()) for _ in range(900)]
+
+    def function(x: Sequence[Any]) -> Any:
+        v = [*x, *parameters]
+        for kind, a, b in plan:
+            left, right = v[-1 - int(a * min(len(v), 40))], v[int(b * len(v))]
+            v.append(
+                [lambda: left + right, lambda: left * right, lambda: left - right, lambda: left.tanh(),
+                 lambda: left * 0.5, lambda: mg.max(left, right)][kind]()
+            )  # fmt: skip
+        return mg.mean(v[-60:])
+
+    x = [rng.gauss(0, 1) for _ in range(4)]
+    expected, gradient = eager(function, parameters, x)
+    loss, got = run_nests(function, parameters, x)
+    assert loss == expected
+    assert close(got, gradient)
+    terms = loops.recover(flow.flow(trace.trace(function, parameters, {"x": (4,)})).sample)
+    assert any(isinstance(term, Table) for term in terms)
+
+
+@pytest.mark.parametrize("sizes", [(64, 32, 10), (5, 8, 8, 8, 8, 3)])
+def test_a_network_folds_into_a_few_loops_whatever_its_size(sizes: tuple[int, ...]) -> None:
+    from compiler_programs import ScalarNetwork
+
+    network = ScalarNetwork(sizes, random.Random(0))
+    recorded = trace.trace(lambda x: mg.sum(network(x)), network.parameters(), {"x": (sizes[0],)})
+    flowing = flow.flow(recorded)
+    text = loops.show(loops.recover(flowing.sample), flowing.constants)
+    assert len(text.splitlines()) < 25
+    assert f"for i in range({sizes[1]}):" in text
+    assert f"for j in range({sizes[0]}))" in text
+
+
+def test_a_loss_over_a_data_set_folds_into_a_loop_over_its_samples() -> None:
+    model = mg.MLP(2, [4, 1], rng=0)
+    data = [([float(i), i * 0.5], 1.0 if i % 3 else -1.0) for i in range(20)]
+    recorded = trace.trace(lambda: mg.mean([mg.hinge_loss(model(x), y) for x, y in data]), model.parameters(), {})
+    terms = loops.recover(flow.flow(recorded).shared)
+    assert loops.lines(terms) == flow.flow(recorded).shared.lines
+    assert isinstance(terms[0], For)
+    assert terms[0].trips == 20
+
+
+# ---- what may be reordered ----------------------------------------------------------------------------------------
+
+small = st.integers(-3, 3)
+
+
+@st.composite
+def address_pairs(draw: st.DrawFn) -> Any:
+    common = draw(st.integers(0, 2))
+    ranges = [(0, draw(st.integers(0, 3))) for _ in range(common)]
+    a_ranges = ranges + [(0, draw(st.integers(0, 3))) for _ in range(draw(st.integers(1, 2)))]
+    b_ranges = [*ranges, a_ranges[common], *[(0, draw(st.integers(0, 3))) for _ in range(draw(st.integers(0, 1)))]]
+    a = Ref(0, draw(st.integers(-8, 8)), tuple(draw(small) for _ in a_ranges))
+    b = Ref(0, draw(st.integers(-8, 8)), tuple(draw(small) for _ in b_ranges))
+    distance = draw(st.sampled_from([None, (1, 1), (1, 3), (-3, -1)]))
+    return a, b, a_ranges, b_ranges, common, distance
+
+
+def every(ranges: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
+    import itertools
+
+    return list(itertools.product(*[range(low, high + 1) for low, high in ranges]))
+
+
+@given(address_pairs())
+@settings(max_examples=500)
+def test_addresses_that_are_said_never_to_meet_never_do(pair: Any) -> None:
+    a, b, a_ranges, b_ranges, common, distance = pair
+    meets = any(
+        loops.at(a, i).base == loops.at(b, j).base
+        for i in every(a_ranges)
+        for j in every(b_ranges)
+        if i[:common] == j[:common] and (distance is None or distance[0] <= j[common] - i[common] <= distance[1])
+    )
+    assert nest.may_meet(a, b, a_ranges, b_ranges, common, distance) >= meets
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "answer"),
+    [
+        (Ref(0, 0, (2,)), Ref(0, 1, (2,)), False),  # even and odd
+        (Ref(0, 0, (1,)), Ref(0, 10, (1,)), False),  # apart
+        (Ref(0, 0, (1,)), Ref(1, 0, (1,)), False),  # other spaces
+        (Ref(0, 0, (1,)), Ref(0, 3, (-1,)), True),
+    ],
+)
+def test_strides_offsets_and_spaces_tell_addresses_apart(a: Ref, b: Ref, answer: bool) -> None:
+    assert nest.may_meet(a, b, [(0, 4)], [(0, 4)]) is answer
+
+
+@given(st.data(), seeds)
+@settings(max_examples=300)
+def test_iterations_that_are_said_to_be_independent_can_be_interleaved(data: st.DataObject, seed: int) -> None:
+    trips = data.draw(st.integers(2, 5))
+    spot = st.builds(lambda b, c: Ref(NODE, b, (c,)), st.integers(6, 12), st.integers(-1, 2))
+    statement = st.builds(
+        lambda target, accumulate, x, y: Assign(target, accumulate, (x, y), ((ops.add, (0, 1)),)),
+        spot, st.booleans(), spot, spot,
+    )  # fmt: skip
+    body = tuple(data.draw(st.lists(statement, min_size=1, max_size=3)))
+    loop = For(trips, body)
+    distance = data.draw(st.sampled_from([None, 1, 2]))
+    if not nest.independent(loop, (), distance):
+        return
+    rng = random.Random(seed)
+    start = [Fraction(rng.randrange(100)) for _ in range(40)]
+    straight, mixed = {NODE: list(start)}, {NODE: list(start)}
+    nest.interpret([loop], straight)
+    group = trips if distance is None else distance + 1
+    for first in range(0, trips, group):  # every iteration's statements in order, the iterations mixed
+        waiting = {i: list(body) for i in range(first, min(first + group, trips))}
+        while waiting:
+            i = rng.choice(list(waiting))
+            nest.interpret([waiting[i].pop(0)], mixed, (i,))
+            if not waiting[i]:
+                del waiting[i]
+    assert straight == mixed
+
+
+def test_a_recurrence_and_a_shared_destination_are_not_independent() -> None:
+    step = Assign(Ref(NODE, 1, (1,)), False, (Ref(NODE, 0, (1,)),))
+    assert not nest.independent(For(5, (step,)))
+    one_place = Assign(Ref(NODE, 1, (0,)), False, (Ref(NODE, 9, (1,)),))
+    assert not nest.independent(For(5, (one_place,)))
+    adding = Assign(Ref(NODE, 1, (0,)), True, (Ref(NODE, 9, (1,)),))
+    assert nest.independent(For(5, (adding,)))
+    far = Assign(Ref(NODE, 3, (1,)), False, (Ref(NODE, 0, (1,)),))
+    assert nest.independent(For(9, (far,)), (), 2)
+    assert not nest.independent(For(9, (far,)), (), 3)
+
+
+def test_a_loop_that_carries_a_dependence_is_reversed_for_its_adjoint() -> None:
+    p = Value(0.5)
+
+    def function(x: Sequence[Any]) -> Any:
+        total = x[0]
+        for v in x:
+            total = (total * p).tanh() + v
+        return total
+
+    terms = loops.recover(flow.flow(trace.trace(function, [p], {"x": (20,)})).sample)
+    text = nest.show(adjoint.adjoint(terms, []).sweep)
+    assert "dv[-3*i" in text
+
+
+# ---- the table's rules --------------------------------------------------------------------------------------------
+
+
+def test_rules_of_lists_are_found_to_be_separable_or_not() -> None:
+    weights, inputs, bias = (adjoint.separable_rules(ops.dot, 1, 2) or [])[1:] + (
+        adjoint.separable_rules(ops.dot, 1, 2) or []
+    )[:1]
+    assert weights is not None
+    assert inputs is not None
+    assert bias is not None
+    assert weights.code == inputs.code == ((ops.mul, (0, 1)),)
+    assert bias.code == ()
+    assert adjoint.separable_rules(ops.logsumexp, 0, 1) is not None
+    assert adjoint.separable_rules(ops.max, 0, 1) is None
+    assert adjoint.separable_rules(ops.gather, 1, 1) is None
+
+
+def test_every_stage_has_a_printable_form() -> None:
+    model = mg.MLP(3, [4, 2], rng=0)
+    recorded = trace.trace(lambda x: mg.logsumexp(model(x)), model.parameters(), {"x": (3,)})
+    assert "node[0] = dot(param[0], param[1], param[2], input[0]" in str(recorded)
+    flowing = flow.flow(recorded)
+    assert "for each sample:\nv[0] = dot(p[3], p[0]+1*k0, x[0]+1*k0 for k0<3)" in str(flowing)
+    terms = loops.recover(flowing.sample)
+    assert "v[2*i] = p[4*i + 3] + sum(p[4*i + j] * x[j] for j in range(3))" in loops.show(terms, flowing.constants)
+    nests = nest.show(nest.lower(terms, flowing.constants))
+    assert "v[2*i] = p[4*i + 3] + … (p[4*i + j] * x[j]) for j in range(3)" in nests
+    contributions = nest.show(adjoint.adjoint(terms, flowing.constants).contributions)
+    assert "dp[4*i + j] += (dv[2*i] * x[j])" in contributions
