@@ -41,7 +41,7 @@ def eager(function: Any, parameters: list[Value], x: Sequence[float]) -> tuple[f
 
 def close(a: Sequence[Any], b: Sequence[Any]) -> bool:
     scale = max([abs(x) for x in b if math.isfinite(x)], default=0.0)
-    return all(x == y or abs(x - y) <= 1e-11 * scale or (x != x and y != y) for x, y in zip(a, b, strict=True))
+    return all(x == y or abs(x - y) <= 1e-11 * scale + 1e-13 or (x != x and y != y) for x, y in zip(a, b, strict=True))
 
 
 def same(a: float, b: float) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import hashlib
-import itertools
 import os
 import sys
 import tempfile
@@ -21,7 +20,6 @@ from micrograd_like.compiler.machine import LIBRARY
 
 CACHE_VARIABLE = "MICROGRAD_LIKE_CACHE"  # the cache's folder; "off" for no cache
 _MAGIC = b"micrograd_like machine code 1\n"
-_count = itertools.count()
 _lock = threading.RLock()
 
 
@@ -47,16 +45,13 @@ def width() -> int:
     return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
 
 
-@cache
-def _machine() -> Any:
+def _new_machine() -> Any:
     cpu, features = host()
     target = llvm().Target.from_default_triple()
     return target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="default", jit=True)
 
 
-@cache
-def _linker() -> Any:
-    return llvm().create_lljit_compiler(_machine())
+_machine = cache(_new_machine)
 
 
 @cache
@@ -97,13 +92,16 @@ class Loaded:
     """Machine code in memory; freed with this object."""
 
     def __init__(self, code: bytes, symbol: str) -> None:
-        builder = llvm().JITLibraryBuilder()
-        builder.add_object_img(code).add_current_process().export_symbol(symbol)
-        for name, place in _library().items():
-            builder.import_symbol(f"library_{name}", place)
+        binding = llvm()
         with _lock:
-            self._tracker = builder.link(_linker(), f"program{next(_count)}")
-        self.address: int = self._tracker[symbol]
+            for name, place in _library().items():
+                binding.add_symbol(f"library_{name}", place)
+            self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())  # which it then owns
+            self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
+            self._engine.finalize_object()
+        self.address: int = self._engine.get_function_address(symbol)
+        if not self.address:
+            raise RuntimeError(f"the machine code has no function {symbol!r}")
 
 
 def load(key: str, symbol: str, make: Callable[[], bytes], cached: bool) -> Loaded:
