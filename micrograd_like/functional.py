@@ -70,7 +70,7 @@ def gather(values: Iterable[Any], index: Any) -> Any:
         IndexError: a plain index that is not a whole number from 0 to the number of values less 1.
     """
     operands = _several("gather", (values,))
-    if isinstance(index, Real) and not (0 <= index < len(operands) and index == int(index)):
+    if isinstance(index, Real) and float(index) not in range(len(operands)):
         raise IndexError(f"gather: expected a whole number from 0 to {len(operands) - 1}, got {index!r}")
     return ops.gather(index, *operands)
 

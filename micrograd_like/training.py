@@ -141,6 +141,7 @@ def fit(
     size = batch_size or len(samples)
     shuffle = (rng if isinstance(rng, random.Random) else random.Random(rng)).shuffle
     order = list(range(len(samples)))
+    predict: Callable[[Any], Any] = model  # type: ignore[assignment]  # a model is called
     run = CompiledModel(model, loss, samples, optimizer) if compiled else None
     history = History()
     with progress_bar(progress, epochs * -(-len(samples) // size), "step") as bar:
@@ -178,7 +179,7 @@ def fit(
                     break
             measured: tuple[float | None, float | None] = (None, None)
             if rest:
-                measured = run.evaluate(rest, correct) if run else evaluate(model, rest, loss, correct)
+                measured = run.evaluate(rest, correct) if run else evaluate(predict, rest, loss, correct)
             history.epochs.append(_measure(history, epoch, seen, hits if correct else None, size, measured))
             if bar is not None:
                 bar.write(str(history.epochs[-1]), file=sys.stderr)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import micrograd_like as mg
@@ -20,7 +21,7 @@ class ScalarNetwork:
     def __init__(self, sizes: Sequence[int], rng: random.Random) -> None:
         self.layers = [
             [([Value(rng.uniform(-1, 1)) for _ in range(a)], Value(rng.uniform(-1, 1))) for _ in range(b)]
-            for a, b in zip(sizes, sizes[1:], strict=False)
+            for a, b in pairwise(sizes)
         ]
 
     def parameters(self) -> list[Value]:

@@ -7,7 +7,7 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,11 @@ def test_vector_functions_are_within_two_units_in_the_last_place(name: str) -> N
     if name == "exp":
         x = np.concatenate([rng.uniform(-740, 709, 3000), rng.uniform(-1, 1, 3000), np.linspace(-0.35, 0.35, 1001)])
     else:
-        x = np.concatenate([np.exp(rng.uniform(-700, 700, 3000)), rng.uniform(0.5, 2, 4000), 1 + np.arange(-99, 99) * 2.0**-52])
+        x = np.concatenate([
+            np.exp(rng.uniform(-700, 700, 3000)),
+            rng.uniform(0.5, 2, 4000),
+            1 + np.arange(-99, 99) * 2.0**-52,
+        ])
     got = program.outputs(x)
     with mpmath.workdps(40):
         for argument, y in zip(x.tolist(), got.tolist(), strict=True):
@@ -151,7 +155,9 @@ def test_a_network_of_plain_scalars() -> None:
 
     program = checked(mg.compile(function, network.parameters(), x=12, y=()))
     x, y = rng.normal(size=(19, 12)), rng.integers(0, 4, 19)
-    losses, mean, gradient, _ = eager(function, network.parameters(), [(r.tolist(), int(c)) for r, c in zip(x, y, strict=True)])
+    losses, mean, gradient, _ = eager(
+        function, network.parameters(), [(r.tolist(), int(c)) for r, c in zip(x, y, strict=True)]
+    )
     np.testing.assert_allclose(program.losses(x, y), losses, rtol=1e-14)
     np.testing.assert_allclose(program.gradient(x, y)[1], gradient, rtol=1e-10, atol=1e-13)
     assert math.isclose(program(x, y), mean, rel_tol=1e-14)
@@ -261,14 +267,24 @@ def test_sgd_is_fits(rule: dict[str, float]) -> None:
     eager_model, compiled_model = mg.MLP(2, [8, 1], rng=1), mg.MLP(2, [8, 1], rng=1)
     schedule = lambda step: 0.1 / (1 + 0.1 * step)  # noqa: E731
     history = mg.fit(
-        eager_model, data, mg.hinge_loss, mg.SGD(eager_model.parameters(), schedule, **rule), 4, 8, rng=3, progress=False
+        eager_model,
+        data,
+        mg.hinge_loss,
+        mg.SGD(eager_model.parameters(), schedule, **rule),
+        4,
+        8,
+        rng=3,
+        progress=False,
     )
     program = mg.compile(lambda x, y: mg.hinge_loss(compiled_model(x), y), compiled_model.parameters(), x=2, y=())
     x, y = [s for s, _ in data], [t for _, t in data]
     losses = program.sgd(x, y, lr=schedule, epochs=4, batch_size=8, seed=3, **rule)
     np.testing.assert_allclose(losses, history.losses, rtol=1e-12)
     np.testing.assert_allclose(
-        [p.data for p in compiled_model.parameters()], [p.data for p in eager_model.parameters()], rtol=1e-11, atol=1e-14
+        [p.data for p in compiled_model.parameters()],
+        [p.data for p in eager_model.parameters()],
+        rtol=1e-11,
+        atol=1e-14,
     )
 
 
@@ -518,9 +534,9 @@ def test_a_pickled_table_still_runs() -> None:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv(native.CACHE_VARIABLE, str(tmp_path / "cache"))
-    yield tmp_path / "cache"
+    return tmp_path / "cache"
 
 
 def tiny(cached: bool = True) -> float:

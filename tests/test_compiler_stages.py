@@ -2,7 +2,7 @@
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -46,6 +46,12 @@ def close(a: Sequence[Any], b: Sequence[Any]) -> bool:
 
 def same(a: float, b: float) -> bool:
     return a == b or (a != a and b != b)
+
+
+STEPS: list[Callable[[Any, Any], Any]] = [
+    lambda x, y: x + y, lambda x, y: x * y, lambda x, y: x - y, lambda x, y: x.tanh(), lambda x, y: x * 0.5,
+    lambda x, y: mg.max(x, y),
+]  # fmt: skip
 
 
 def run_nests(function: Any, parameters: list[Value], x: Sequence[float]) -> tuple[float, list[float]]:
@@ -101,10 +107,7 @@ def test_the_same_is_true_of_programs_without_a_pattern(seed: int) -> None:
         v = [*x, *parameters]
         for kind, a, b in plan:
             left, right = v[-1 - int(a * min(len(v), 40))], v[int(b * len(v))]
-            v.append(
-                [lambda: left + right, lambda: left * right, lambda: left - right, lambda: left.tanh(),
-                 lambda: left * 0.5, lambda: mg.max(left, right)][kind]()
-            )  # fmt: skip
+            v.append(STEPS[kind](left, right))
         return mg.mean(v[-60:])
 
     x = [rng.gauss(0, 1) for _ in range(4)]

@@ -99,11 +99,11 @@ class _Builder:
             sweep: list[Term] = []
             heads = s.heads[1:] if is_composed(s.op) else s.heads
             op = s.op
-            rules = [
+            single = [
                 pullback_rule(op, len(heads), k) if op.pullback else partial_rule(op, k) for k in range(len(heads))
             ]
             operands = [leaf(ref, self.constants, trips) for ref in heads]
-            for ref, rule in zip(heads, rules, strict=True):
+            for ref, rule in zip(heads, single, strict=True):
                 sweep += self._contribute(ref, rule, s, operands, ())
             return sweep
         heads = s.heads[1:] if is_composed(s.op) else s.heads

@@ -121,7 +121,8 @@ class Emitter(Writer):
 
     def key(self, ref: Ref, env: Environment) -> tuple[int, int, tuple[tuple[str, int], ...]]:
         """An address as (space, constant part, moving part): equal keys are equal addresses."""
-        constant, moving = ref.base, {}
+        constant = ref.base
+        moving: dict[str, int] = {}
         for c, (name, offset) in zip(ref.coefs, env, strict=True):
             constant += c * offset
             if name and c:
@@ -129,10 +130,8 @@ class Emitter(Writer):
         return ref.space, constant, tuple(sorted((n, c) for n, c in moving.items() if c))
 
     def cached(self, key: Any) -> str | None:
-        for scope in reversed(self.scopes):
-            if key in scope:
-                return scope[key]
-        return None
+        """What is known under a key in this scope or one around it."""
+        return next((scope[key] for scope in reversed(self.scopes) if key in scope), None)
 
     def pointer(self, key: tuple[int, int, tuple[tuple[str, int], ...]]) -> str:
         space, constant, moving = key
@@ -351,7 +350,12 @@ class Emitter(Writer):
         counters that move the target come first, then the frames, and those that do not move it run innermost.
         """
         if isinstance(term, Table):
-            self.table(term, env, lambda body, e, r: [self.contribution(t, e, r, groups, stride) for t in body], ranges)
+
+            def rows(body: Sequence[Term], inner: Environment, bounds: tuple[Range, ...]) -> None:
+                for each in body:
+                    self.contribution(each, inner, bounds, groups, stride)
+
+            self.table(term, env, rows, ranges)
             return
         trips = []
         while isinstance(term, For):

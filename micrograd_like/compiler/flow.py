@@ -363,7 +363,9 @@ def _step(column: tuple[int, ...]) -> int | None:
     step, count = column[1] - column[0] if len(column) > 1 else 0, len(column)
     if column[0] >> SHIFT != column[-1] >> SHIFT:
         return None
-    even = column == tuple(range(column[0], column[0] + step * count, step)) if step else column.count(column[0]) == count
+    even = (
+        column == tuple(range(column[0], column[0] + step * count, step)) if step else column.count(column[0]) == count
+    )
     return step if even else None
 
 

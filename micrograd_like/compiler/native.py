@@ -96,7 +96,9 @@ class Loaded:
         with _lock:
             for name, place in _library().items():
                 binding.add_symbol(f"library_{name}", place)
-            self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _new_machine())  # which it then owns
+            self._engine = binding.create_mcjit_compiler(
+                binding.parse_assembly(""), _new_machine()
+            )  # which it then owns
             self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
         self.address: int = self._engine.get_function_address(symbol)

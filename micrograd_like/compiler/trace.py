@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_like import ieee, ops
-from micrograd_like.engine import Value, number
+from micrograd_like.engine import Value
 from micrograd_like.graph import leaves
 from micrograd_like.ops import Operation
 
@@ -128,7 +128,7 @@ class Recorder:
                     )
             x = x.data
         try:
-            return ieee.as_float(number(x))
+            return ieee.as_float(ieee.number(x))
         except TypeError as error:
             raise _error(str(error), "a traced operation takes traced values and real numbers") from None
 
