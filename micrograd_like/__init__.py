@@ -4,6 +4,19 @@ from micrograd_like.anomaly import AnomalyError, detect_anomaly
 from micrograd_like.compiler import Program, TraceError, compile
 from micrograd_like.drawing import draw_dot, trace
 from micrograd_like.engine import Value, gradient
+from micrograd_like.explain import (
+    ExplainSteps,
+    explain_move,
+    explain_neuron,
+    explain_step,
+    loss_contour,
+    loss_slice,
+    paths,
+    probe_direction,
+    sample_shares,
+    step_sweep,
+    what_if,
+)
 from micrograd_like.functional import (
     binary_cross_entropy_with_logits,
     cos,
@@ -38,6 +51,7 @@ from micrograd_like.weights import load_weights, save_weights
 __all__ = [
     "AnomalyError",
     "Epoch",
+    "ExplainSteps",
     "History",
     "Layer",
     "MLP",
@@ -58,6 +72,9 @@ __all__ = [
     "draw_dot",
     "evaluate",
     "exp",
+    "explain_move",
+    "explain_neuron",
+    "explain_step",
     "fit",
     "gather",
     "gradient",
@@ -66,11 +83,16 @@ __all__ = [
     "log",
     "log_softmax",
     "logsumexp",
+    "loss_contour",
+    "loss_slice",
     "max",
     "mean",
     "min",
     "mse_loss",
+    "paths",
+    "probe_direction",
     "relu",
+    "sample_shares",
     "save_weights",
     "show",
     "sigmoid",
@@ -78,9 +100,11 @@ __all__ = [
     "softmax",
     "softplus",
     "sqrt",
+    "step_sweep",
     "sum",
     "tanh",
     "trace",
+    "what_if",
     "where",
 ]
 
