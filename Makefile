@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types coverage doctests demos bench clean
+.PHONY: help demo test check lint types coverage doctests demos bench hunt ulps clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,14 @@ demos: $(VENV)/dev.ok ## run every demo
 
 bench: $(VENV)/bench.ok ## measure speed and memory against peers
 	$(BIN)/python -m benchmarks
+
+HUNT_SECONDS ?= 600
+hunt: $(VENV)/dev.ok ## look for new counterexamples for ten minutes (HUNT_SECONDS=...), keep them in tests/regressions.json
+	$(BIN)/python tests/hunt.py --seconds $(HUNT_SECONDS)
+
+ulps: $(VENV)/dev.ok ## measure how exact every operation is, into docs/ulps.md and docs/special_points.md
+	$(BIN)/python tests/ulps.py docs/ulps.md 1000
+	$(BIN)/python tests/special_points.py docs/special_points.md
 
 clean: ## delete what the other commands made
 	rm -rf $(VENV) build dist out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache micrograd_like.egg-info

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from threading import Lock
@@ -14,9 +16,20 @@ from typing import Any
 from micrograd_like import engine
 from micrograd_like.engine import Value
 
-_PACKAGE = str(Path(__file__).parent)
+_PACKAGE = str(Path(__file__).parent) + os.sep
 Places = dict[int, tuple[str, int]]  # id of a node -> file and line that recorded it
-_watch: ContextVar[tuple[Places, bool] | None] = ContextVar("watch", default=None)  # and whether an anomaly raises
+
+
+@dataclass
+class _Watch:
+    """A block's watch. Tasks that it starts inherit it, and outlive it: so it knows itself when it is over."""
+
+    places: Places
+    raises: bool  # whether an anomaly raises
+    active: bool = True
+
+
+_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
 _lock = Lock()
 _watchers = 0
 
@@ -58,14 +71,15 @@ def recorded_lines() -> Iterator[Callable[[Value], str]]:
 def _watching(raises: bool) -> Iterator[Places]:
     global _watchers
     outer = _watch.get()
-    places: Places = {} if outer is None else outer[0]  # an inner block still knows what an outer one saw
-    token = _watch.set((places, raises or (outer is not None and outer[1])))
+    watch = _Watch({}, raises) if outer is None else _Watch(outer.places, raises or outer.raises)  # it saw more
+    token = _watch.set(watch)
     with _lock:
         _watchers += 1
         engine.watch_forward, engine.watch_backward = _check_forward, _check_backward
     try:
-        yield places
+        yield watch.places
     finally:
+        watch.active = False
         with _lock:
             _watchers -= 1
             if not _watchers:
@@ -90,24 +104,23 @@ def _call(node: Value) -> str:
 
 def _check_forward(node: Value) -> None:
     watch = _watch.get()
-    if watch is None:  # another thread or task watches
+    if watch is None or not watch.active:  # another thread or task watches
         return
-    places, raises = watch
     # By identity and without holding the node: a later node at the same address records its own place here.
-    places[id(node)] = _user_line()
-    if raises and not isfinite(node.data):
-        location = _location(node, places)
+    watch.places[id(node)] = _user_line()
+    if watch.raises and not isfinite(node.data):
+        location = _location(node, watch.places)
         raise AnomalyError(f"{describe(node)}, recorded at {location}", node, location)
 
 
 def _check_backward(node: Value) -> None:
     watch = _watch.get()
-    if watch is None or not watch[1] or node.op is None:
+    if watch is None or not (watch.active and watch.raises) or node.op is None:
         return
     numbers = [x.data if isinstance(x, Value) else x for x in node.operands]
     for operand, adjoint in zip(node.operands, node.op.adjoints(node.grad, node.data, numbers), strict=True):
         if isinstance(operand, Value) and adjoint is not None and not isfinite(adjoint):
-            location = _location(node, watch[0])
+            location = _location(node, watch.places)
             raise AnomalyError(
                 f"the gradient of {_call(node)} with respect to {operand.label or operand.data} is {adjoint} "
                 f"where the gradient of its result is {node.grad}; recorded at {location}",

@@ -79,8 +79,8 @@ class Value:
             if type(g) is int:  # nothing flowed here: 0 times an infinite derivative further down would be nan
                 node.grad = ieee.zero(node.data)
                 continue
-            if watch_backward is not None:
-                watch_backward(node)
+            if (watch := watch_backward) is not None:
+                watch(node)
             if op is _DOT or op is _RELU_DOT:
                 if op is _DOT or node.data > 0:
                     _accumulate_dot(g, *args)
@@ -278,8 +278,8 @@ def record(op: Operation, args: tuple[Any, ...], data: Number) -> Value:
     node.op = op
     node.args = args
     node._mark = None
-    if watch_forward is not None:
-        watch_forward(node)
+    if (watch := watch_forward) is not None:  # read once: another thread may switch it off
+        watch(node)
     return node
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 import pytest
 
 import micrograd_like as mg
 from micrograd_like import engine
-from micrograd_like.anomaly import detect_anomaly
+from micrograd_like.anomaly import detect_anomaly, recorded_lines
 
 
 def test_the_first_operation_is_named_not_the_last():
@@ -101,3 +102,93 @@ def test_another_task_is_not_watched():
         return (await asyncio.gather(watched(entered, done), unwatched(entered, done)))[1]
 
     assert asyncio.run(both()) == float("-inf")
+
+
+def test_a_task_that_outlives_the_block_is_no_longer_watched():
+    async def late(over: asyncio.Event) -> float:
+        with pytest.raises(mg.AnomalyError):
+            mg.Value(0.0).log()  # a task started in the block is watched as long as the block lasts
+        await over.wait()
+        return mg.Value(0.0).log().data
+
+    async def main() -> float:
+        over = asyncio.Event()
+        with detect_anomaly():
+            task = asyncio.create_task(late(over))
+            await asyncio.sleep(0)
+        with detect_anomaly():  # another block keeps the watching switched on, but not for that task
+            over.set()
+            return await task
+
+    assert asyncio.run(main()) == float("-inf")
+
+
+def test_a_cancelled_task_leaves_nothing_switched_on():
+    async def forever() -> None:
+        with detect_anomaly():
+            await asyncio.sleep(3600)
+
+    async def main() -> None:
+        task = asyncio.create_task(forever())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert engine.watch_forward is None
+
+
+def test_switching_on_and_off_disturbs_no_other_thread():
+    failures = []
+    over = threading.Event()
+
+    def compute() -> None:
+        try:
+            while not over.is_set():
+                x = mg.Value(0.0)
+                (x.log() * 1).backward()
+        except BaseException as error:
+            failures.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=compute) for _ in range(4)]
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(3000):
+            with detect_anomaly():
+                pass
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(interval)
+    assert not failures
+
+
+def test_a_gradient_of_a_gradient_is_watched_too():
+    x = mg.Value(0.0, label="x")
+    y = x.sqrt()
+    with detect_anomaly(), pytest.raises(mg.AnomalyError, match=r"div\(1.0, 0.0\) = inf, recorded at .*test_anomaly"):
+        mg.gradient(y, x)
+
+
+def test_a_users_folder_beside_the_package_is_the_users(tmp_path):
+    """Its path begins with the package's, but it is not in the package."""
+    from micrograd_like import anomaly
+
+    beside = anomaly._PACKAGE.rstrip("/\\") + "_examples/model.py"
+    code = compile("y = x.log()", beside, "exec")
+    with detect_anomaly(), pytest.raises(mg.AnomalyError) as error:
+        exec(code, {"x": mg.Value(0.0)})
+    assert error.value.location == f"{beside}:1"
+
+
+def test_lines_are_remembered_without_raising():
+    with recorded_lines() as location:
+        y = mg.Value(0.0).log()
+        assert location(y).startswith(f"{__file__}:")
+    with detect_anomaly(), recorded_lines(), pytest.raises(mg.AnomalyError):
+        mg.Value(0.0).log()

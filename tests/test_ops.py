@@ -11,39 +11,10 @@ from typing import Any
 
 import mpmath
 import pytest
+from row_cases import ORACLES, ROWS, check_row, close, derivative, sample
 
 from micrograd_like import Value, gradient, ops
 from micrograd_like.graph import nodes
-
-ROWS = list(ops.TABLE.values())
-
-# The same functions, written with mpmath alone. Digits are 50 wherever they are called.
-ORACLES: dict[str, Callable[..., Any]] = {
-    "add": lambda x, y: x + y,
-    "sub": lambda x, y: x - y,
-    "mul": lambda x, y: x * y,
-    "div": lambda x, y: x / y,
-    "neg": lambda x: -x,
-    "pow": mpmath.power,
-    "exp": mpmath.exp,
-    "log": mpmath.log,
-    "sqrt": mpmath.sqrt,
-    "sin": mpmath.sin,
-    "cos": mpmath.cos,
-    "tanh": mpmath.tanh,
-    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
-    "softplus": lambda x: mpmath.log(1 + mpmath.exp(x)),
-    "relu": lambda x: max(x, mpmath.mpf(0)),
-    "abs": lambda x: mpmath.sqrt(x * x),
-    "where": lambda c, x, y: x if c > 0 else y,
-    "max": lambda *xs: sorted(xs)[-1],
-    "min": lambda *xs: sorted(xs)[0],
-    "sum": lambda *xs: mpmath.fsum(xs),
-    "dot": lambda *args: mpmath.fdot(args[: len(args) // 2], args[len(args) // 2 : -1]) + args[-1],
-    "relu_dot": lambda *args: max(ORACLES["dot"](*args), mpmath.mpf(0)),
-    "logsumexp": lambda *xs: mpmath.log(mpmath.fsum(map(mpmath.exp, xs))),
-    "gather": lambda index, *xs: xs[int(mpmath.nint(index))],
-}
 
 # Every derivative of the rows that are exact on fractions, as a textbook has it.
 EXACT: dict[str, Callable[..., Any]] = {
@@ -64,47 +35,13 @@ EXACT: dict[str, Callable[..., Any]] = {
 }
 
 
-def arity(op: ops.Operation) -> int:
-    return op.arity or (7 if "dot" in op.name else 5 if op is ops.gather else 4)
-
-
-def sample(op: ops.Operation, rng: random.Random) -> list[float]:
-    """Operands inside the row's domain, a twentieth or more away from any kink."""
-    while True:
-        domains = op.domain * arity(op) if len(op.domain) == 1 else op.domain
-        xs = [rng.uniform(0.1, 3) if domain == "positive" else rng.uniform(-3, 3) for domain in domains[: arity(op)]]
-        kinks = [x for x, domain in zip(xs, domains, strict=False) if domain == "nonzero"]
-        if all(abs(x) > 0.05 for x in (*kinks, *(op.switches(*xs) if op.switches else ()))):
-            return xs
-
-
-def derivative(f: Callable[..., Any], xs: list[Any], order: tuple[int, ...]) -> Any:
-    """A partial derivative at 50 digits, by mpmath's own differences."""
-    return mpmath.diff(f, tuple(xs), order) if sum(order) else f(*xs)
-
-
-def close(got: Any, expected: Any, ulps: float) -> bool:
-    return bool(abs(got - expected) <= ulps * 2.0**-52 * max(abs(expected), 1e-2))
-
-
 def test_every_row_has_an_oracle() -> None:
     assert set(ORACLES) == set(ops.TABLE)
 
 
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)
 def test_value_and_first_derivatives_are_those_of_the_oracle(op: ops.Operation) -> None:
-    rng = random.Random(op.name)
-    with mpmath.workdps(50):
-        for _ in range(10):
-            xs = sample(op, rng)
-            exact = [mpmath.mpf(x) for x in xs]
-            out = op.function(*xs)
-            assert close(out, ORACLES[op.name](*exact), 20)
-            adjoints = op.adjoints(1.0, out, xs)
-            assert len(adjoints) == len(xs)
-            for i, adjoint in enumerate(adjoints):
-                expected = derivative(ORACLES[op.name], exact, tuple(int(j == i) for j in range(len(xs))))
-                assert close(adjoint or 0.0, expected, 20), (xs, i)
+    check_row(op)
 
 
 @pytest.mark.parametrize("op", ROWS, ids=lambda op: op.name)

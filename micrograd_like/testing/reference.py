@@ -11,11 +11,13 @@ from typing import Any
 
 from micrograd_like import graph
 from micrograd_like._extras import require
+from micrograd_like.engine import Value
 from micrograd_like.ieee import Number
 from micrograd_like.testing.inputs import Inputs
 
 DIGITS = 50
 MOST_DIGITS = 800
+LOG2 = 0.30102999566398120  # log10(2): digits per bit
 STEP_DIGITS = 40  # the step is 1e-40 of the inputs' scale: a one-sided difference is right to about 40 digits
 
 _contexts = threading.local()  # mpmath's own context is shared by all threads; its precision would be, too
@@ -89,18 +91,20 @@ class HighPrecision:
             return None
         low, high = min(defined), max(defined)
         size = max(abs(low), abs(high))
-        noise = abs(self.at(self.step)[result]) * self.mp.mpf(10) ** (3 - self.digits) / self.step ** len(inputs)
-        if size and noise > size * self.mp.mpf(10) ** -20 and self.digits < MOST_DIGITS:
+        noise = self.mp.ldexp(
+            abs(self.at(self.step)[result]) / self.step ** len(inputs), -int((self.digits - 3) / LOG2)
+        )
+        if size and noise > self.mp.ldexp(size, -66) and self.digits < MOST_DIGITS:  # 20 digits
             self.digits *= 2  # a derivative that is tiny beside the function needs more of its digits
             self.cache.clear()
             return self.derivative(result, *inputs)
-        if high - low > max(size * self.mp.mpf(10) ** -15, noise):
+        if high - low > max(self.mp.ldexp(size, -50), noise):
             # A smooth function's sides approach each other as the step shrinks; at a kink they keep their distance.
             closer = [s for s in self._sides(result, inputs, self.step / 1000) if self.mp.isfinite(s)]
             if max(closer) - min(closer) > max((high - low) / 10, 1000 ** len(inputs) * noise):
                 return Derivative(low, high)
         error = high - low + noise
-        if size < self.step * self.mp.mpf(10) ** 20:  # perhaps only what the step leaves of a derivative that is 0
+        if size < self.mp.ldexp(self.step, 66):  # perhaps only what the step leaves of a derivative that is 0
             closer = [abs(s) for s in self._sides(result, inputs, self.step / 1000) if self.mp.isfinite(s)]
             error += size if max(closer) < size / 10 else 0
         middle = sum(defined, self.mp.zero) / len(defined)
@@ -120,24 +124,25 @@ class HighPrecision:
         return [(f((i, s), (j, t)) - f((i, s)) - f((j, t)) + f()) / (s * t * h**2) for s, t in signs]
 
 
-def of_function(func: Callable[..., Any], inputs: Inputs, order: int) -> HighPrecision:
-    """The derivatives of a checked function. Raises NotOnMpfError when it does not keep mpmath's numbers."""
-    reference = HighPrecision(lambda data: on_mpf(func, inputs, data)[1], inputs.data, order)
-    reference.at(reference.step)
-    return reference
+def of_function(func: Callable[..., Any], inputs: Inputs, order: int) -> tuple[HighPrecision, list[Value], list[Value]]:
+    """(The derivatives of a checked function, its inputs and its results at 50 digits).
 
+    Raises NotOnMpfError when it does not keep mpmath's numbers.
+    """
 
-def on_mpf(func: Callable[..., Any], inputs: Inputs, data: Sequence[Any]) -> tuple[list[Any], list[Any], list[Any]]:
-    """(fresh Values, the results' numbers, the results) of the function at 50 digits."""
-    kind = type(data[0])
+    def evaluate(data: list[Any]) -> list[Any]:
+        return [to_mpf(reference.mp, result.data) for result in inputs.call(func, data)[1]]
+
+    reference = HighPrecision(evaluate, inputs.data, order)
     try:
-        values, results = inputs.call(func, data)
+        values, results = inputs.call(func, reference.data)
         reached = graph.dependents(graph.topological(*results), *values)
     except Exception as error:
         raise NotOnMpfError from error
-    if any(type(node.data) is not kind for node in reached):
+    if any(type(node.data) is not type(reference.data[0]) for node in reached):
         raise NotOnMpfError
-    return values, [to_mpf(kind.context, node.data) for node in results], results
+    reference.cache[reference.step,] = [to_mpf(reference.mp, result.data) for result in results]
+    return reference, values, results
 
 
 def of_operation(op: Any, numbers: Sequence[Number], order: int = 1) -> HighPrecision:

@@ -150,7 +150,14 @@ class _Builder:
             tamed = [self._inside(x, domain) for x, domain in zip(scaled, domains, strict=True)]
         if self.margin and op.switches:
             tamed = self._off_the_kinks(op, tamed)
+        if not self._fits(op, tamed):  # undefined even so, such as picking the third of two
+            return operands[0]
         return self.add(op, tamed)
+
+    def _fits(self, op: Operation, operands: Sequence[Operand]) -> bool:
+        numbers = [self._number(x) for x in operands]
+        switches = op.switches(*numbers) if self.margin and op.switches else []
+        return math.isfinite(op.function(*numbers)) and all(abs(s) >= self.margin for s in switches)
 
     def _number(self, operand: Operand) -> float:
         return self.numbers[operand] if isinstance(operand, int) else operand
@@ -177,7 +184,7 @@ class _Builder:
                 break
             x = operands[i]
             assert isinstance(x, int)
-            operands[i] = self.add(ops.add, (x, step * (i + 2)))
+            operands[i] = self.add(ops.add, (x, step * (i + 1.75)))
         return operands
 
     def expression(self) -> Expression:
@@ -227,14 +234,13 @@ def expressions(
         raise ValueError(f"expected operations and max_nodes of at least 1, got {table} and {max_nodes}")
     numbers = _floats() if leaves is None else _strategy(leaves)
     builder = _Builder(draw(st.lists(numbers, min_size=1, max_size=4)), margin)
-    last = len(builder.numbers) - 1
-    for _ in range(draw(st.integers(1, max_nodes))):
-        op = draw(st.sampled_from(table))
-        count = op.arity or 2 * draw(st.integers(1, 2)) + 1
-        # Counted from the last result back, so that shrinking makes chains, which are easy to read.
-        back = [draw(st.integers(0, len(builder.numbers) - 1)) for _ in range(count)]
-        last = builder.apply(op, [len(builder.numbers) - 1 - b for b in back])
-    assert last == len(builder.numbers) - 1
+    # A list of steps of two choices each, so that shrinking can drop any of them: the operation, and where its operands
+    # are, five times four bits, counted back from the last result, so that what is left is a chain, easy to read.
+    step = st.tuples(st.sampled_from(table), st.integers(0, 2**21 - 1))
+    for op, places in draw(st.lists(step, min_size=1, max_size=max_nodes)):
+        made = len(builder.numbers)
+        operands = [made - 1 - (places >> 4 * k & 15) % made for k in range(5)]
+        builder.apply(op, (operands * (op.arity or 1))[: op.arity or (5 if places >> 20 else 3)])
     return builder.expression()
 
 

@@ -1,0 +1,106 @@
+"""What must hold for every program: the properties that the tests sample and that `make hunt` keeps looking at."""
+
+import copy
+import math
+import pickle
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import mpmath
+
+from micrograd_like import Value, gradient, graph, ops
+from micrograd_like.testing import Expression, assert_exact, gradcheck
+
+RATIONAL = [
+    ops.by_name(name)
+    for name in ["add", "sub", "mul", "div", "neg", "relu", "abs", "where", "max", "min", "sum", "dot", "relu_dot"]
+]
+
+
+def first_derivatives_are_right(expression: Expression) -> None:
+    assert gradcheck(expression, expression.values)
+
+
+def second_derivatives_are_right(expression: Expression) -> None:
+    assert gradcheck(expression, expression.values, order=2)
+
+
+def third_derivatives_are_right(expression: Expression) -> None:
+    """gradcheck's second derivatives, of a first derivative; away from kinks, where derivatives of all orders exist."""
+
+    def slope(*xs: Value) -> Value:
+        return gradient(expression(*xs), xs[0]) * 1.0
+
+    if all(abs(s) > 1e-3 for s in switches(expression)):
+        assert gradcheck(slope, expression.values, order=2)
+
+
+def rational_programs_are_exact(expression: Expression) -> None:
+    if all(op in RATIONAL for op, _ in expression.steps):
+        assert_exact(expression, expression.values)
+
+
+def carriers_record_the_same_graph_and_agree(expression: Expression) -> None:
+    root = expression(*expression.values)
+    shape = [node.op for node in graph.nodes(root)]
+    with mpmath.workdps(50):
+        for carrier in (mpmath.mpf, Fraction):
+            other = expression(*[Value(carrier(v.data), label=v.label) for v in expression.values])
+            assert [node.op for node in graph.nodes(other)] == shape
+    exact = [bool(s > 0) for s in switches(expression, mpmath.mpf)]
+    if exact == [bool(s > 0) for s in switches(expression)]:
+        assert math.isclose(root.data, expression(*map(mpmath.mpf, expression.inputs)), rel_tol=1e-6, abs_tol=1e-6)
+
+
+def duplicates_have_the_same_gradients(expression: Expression) -> None:
+    root = expression(*expression.values)
+    root.backward()
+    expected = [(leaf.label, leaf.grad) for leaf in graph.leaves(root)]
+    for twin in (copy.deepcopy(root), pickle.loads(pickle.dumps(root))):
+        for leaf in graph.leaves(twin):
+            leaf.zero_grad()
+        twin.backward()
+        assert [(leaf.label, leaf.grad) for leaf in graph.leaves(twin)] == expected
+
+
+def two_roots_add_up(expression: Expression) -> None:
+    """Two roots that share a subgraph, one after the other, give the gradient of their sum."""
+    apart, together = expression.values, expression.values
+    shared = expression(*apart)
+    (shared * 2.0).backward()
+    (shared * shared).backward()
+    shared = expression(*together)
+    (shared * 2.0 + shared * shared).backward()
+    for a, b in zip(apart, together, strict=True):
+        assert math.isclose(a.grad, b.grad, rel_tol=1e-9, abs_tol=1e-9 * (1 + shared.data**2))
+
+
+def backward_agrees_with_gradient(expression: Expression) -> None:
+    xs = expression.values
+    root = expression(*xs)
+    root.backward()
+    for x, g in zip(xs, gradient(root, xs), strict=True):
+        assert x.grad == g.data or math.isclose(x.grad, g.data, rel_tol=1e-6, abs_tol=1e-9)
+
+
+def switches(expression: Expression, carrier: Callable[[float], Any] = float) -> list[Any]:
+    """The numbers whose signs decide on which side of its kinks the program is."""
+    root = expression(*[Value(carrier(x)) for x in expression.inputs])
+    found: list[Any] = []
+    for node in graph.topological(root):
+        if node.op.switches:
+            found += node.op.switches(*[x.data if isinstance(x, Value) else x for x in node.operands])
+    return found
+
+
+PROPERTIES = [
+    first_derivatives_are_right,
+    second_derivatives_are_right,
+    third_derivatives_are_right,
+    rational_programs_are_exact,
+    carriers_record_the_same_graph_and_agree,
+    duplicates_have_the_same_gradients,
+    two_roots_add_up,
+    backward_agrees_with_gradient,
+]
