@@ -40,7 +40,7 @@ ORACLES: dict[str, Callable[..., Any]] = {
 
 
 def arity(op: ops.Operation) -> int:
-    return op.arity or (7 if "dot" in op.name else 5 if op is ops.gather else 4)
+    return op.arity or (7 if "dot" in op.name else 5 if op.name == "gather" else 4)
 
 
 def sample(op: ops.Operation, rng: random.Random) -> list[float]:
@@ -65,7 +65,7 @@ def wide_sample(op: ops.Operation, rng: random.Random) -> list[float]:
         ]
         if op.name == "pow":
             xs[1] = rng.choice([1, -1]) * 10 ** rng.uniform(-3, 1.5)
-        if op is ops.gather:
+        if op.name == "gather":
             xs[0] = rng.uniform(0, 3.4)
         if not op.switches or all(op.switches(*xs)):
             return xs

@@ -65,7 +65,8 @@ def mutated_list(pullback: Any, mutation: Mutation, i: int) -> Any:
         return pullback(g, out, *xs)[i]
 
     return lambda g, out, *xs: [
-        mutation(right, one, i, g, out, *xs) if j == i else right for j, right in enumerate(pullback(g, out, *xs))
+        mutation(right, one, i, g, out, *xs) if j == i and right is not None else right
+        for j, right in enumerate(pullback(g, out, *xs))
     ]
 
 
