@@ -8,11 +8,20 @@ walk that saw a node last: each walk brings a mark of its own, so an interrupted
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import RLock
 from typing import Any
+
+# Two threads that walked one graph at a time would overwrite each other's marks and see nodes twice.
+_one_at_a_time = RLock()
 
 
 def topological(*roots: Any) -> list[Any]:
     """The recorded nodes (not the leaves) that the roots depend on, operands before results, each once."""
+    with _one_at_a_time:
+        return _topological(roots)
+
+
+def _topological(roots: tuple[Any, ...]) -> list[Any]:
     kind = type(roots[0])
     walk = object()
     order: list[Any] = []

@@ -1,6 +1,8 @@
 """Walks over recorded graphs: each node once, operands first, and the loop of a walk holds nothing back."""
 
 import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -100,6 +102,22 @@ def test_an_interrupted_walk_leaves_nothing_to_undo() -> None:
         (y * y).backward()
         break
     assert graph.topological(y) == [y]
+
+
+def test_threads_that_walk_one_graph_each_see_a_node_once() -> None:
+    y = Value(1.0)
+    for _ in range(100):
+        y = y * 0.5 + y * 0.4 + y * 0.1
+    order = graph.topological(y)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            walks = list(threads.map(graph.topological, [y] * 100))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(order) == len(set(order)) == 500
+    assert all(walk == order for walk in walks)
 
 
 def test_operand_nodes_leave_numbers_out() -> None:
