@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from micrograd_like import engine
 from micrograd_like.engine import Value
+from micrograd_like.ieee import isfinite
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 Places = dict[int, tuple[str, int]]  # id of a node -> file and line that recorded it

@@ -43,6 +43,14 @@ def as_float(x: Number) -> float:
         return INF if x > 0 else -INF
 
 
+def isfinite(x: Number) -> bool:
+    """Whether x is neither infinite nor nan, as every fraction is, also one beyond the range of a float."""
+    try:
+        return math.isfinite(x)
+    except OverflowError:
+        return True
+
+
 def _mpf(x: Number) -> Any:
     """The mpmath context of an mpf, or None for any other number."""
     return getattr(x, "context", None)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from math import isfinite
 from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.engine import Value, linear
-from micrograd_like.ieee import number
+from micrograd_like.ieee import isfinite, number
 
 Activation = str | Callable[[Any], Any]
 Generator = random.Random | int | None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from math import isfinite
 from typing import Any
 
 from micrograd_like.engine import Value
-from micrograd_like.ieee import Number
+from micrograd_like.ieee import Number, isfinite, number
 
 Schedule = float | Callable[[int], float]
 
@@ -29,6 +28,10 @@ class SGD:
     def __init__(
         self, parameters: Iterable[Value], lr: Schedule, momentum: float = 0.0, weight_decay: float = 0.0
     ) -> None:
+        if not isinstance(parameters, Iterable):
+            raise TypeError(
+                f"expected parameters as a list of Values, got {type(parameters).__name__}: {parameters!r:.60}"
+            )
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError("expected at least one parameter to train, got none")
@@ -38,21 +41,16 @@ class SGD:
         if len(set(self.parameters)) != len(self.parameters):
             twice = next(p for i, p in enumerate(self.parameters) if p in self.parameters[:i])
             raise ValueError(f"expected each parameter once, got {twice!r} twice")
-        if not callable(lr):
-            _check("lr", lr, above=0)
-        _check("momentum", momentum, at_least=0, below=1)
-        _check("weight_decay", weight_decay, at_least=0)
-        self.lr = lr
-        self.momentum = momentum
-        self.weight_decay = weight_decay
+        self.lr = lr if callable(lr) else _checked("lr", lr, above=0)
+        self.momentum = _checked("momentum", momentum, at_least=0, below=1)
+        self.weight_decay = _checked("weight_decay", weight_decay, at_least=0)
         self.steps = 0
         self.velocities: list[Number] = [0] * len(self.parameters)
 
-    def learning_rate(self) -> float:
+    def learning_rate(self) -> Number:
         """The learning rate of the next step. Raises ValueError when a schedule gives one that is below 0."""
         lr = self.lr(self.steps) if callable(self.lr) else self.lr
-        _check(f"lr at step {self.steps}", lr, at_least=0)  # a schedule may start at 0 or end there
-        return lr
+        return _checked(f"lr at step {self.steps}", lr, at_least=0)  # a schedule may start at 0 or end there
 
     def _directions(self) -> list[Number]:
         """What the next step goes against: v, one for each parameter."""
@@ -106,17 +104,22 @@ class SGD:
             parameter.grad = 0
 
 
-def _check(
+def _checked(
     name: str, x: Any, above: float | None = None, at_least: float | None = None, below: float | None = None
-) -> None:
+) -> Number:
+    """The number as its carrier, so that a rate from NumPy does not turn every parameter into NumPy's kind."""
     limits = {"above": above, "at least": at_least, "below": below}
     text = " and ".join(f"{word} {limit}" for word, limit in limits.items() if limit is not None)
     try:
-        fits = isfinite(x)
+        x = x if type(x) is int else number(x)  # a whole number leaves fractions exact
     except TypeError:
         raise TypeError(f"expected {name} as a number {text}, got {type(x).__name__}: {x!r:.60}") from None
     fits = (
-        fits and (above is None or x > above) and (at_least is None or x >= at_least) and (below is None or x < below)
+        isfinite(x)
+        and (above is None or x > above)
+        and (at_least is None or x >= at_least)
+        and (below is None or x < below)
     )
     if not fits:
         raise ValueError(f"expected {name} as a finite number {text}, got {x!r}")
+    return x

@@ -6,7 +6,7 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from math import fsum, isfinite
+from math import fsum
 from typing import Any
 
 from micrograd_like._extras import progress_bar
@@ -15,6 +15,7 @@ from micrograd_like.compiler.fitting import CompiledModel
 from micrograd_like.engine import Value
 from micrograd_like.functional import mean
 from micrograd_like.graph import topological
+from micrograd_like.ieee import isfinite
 from micrograd_like.nn import Module
 from micrograd_like.optim import SGD
 

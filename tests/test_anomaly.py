@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from fractions import Fraction
 
 import pytest
 
@@ -48,6 +49,11 @@ def test_finite_computations_pass():
         y = mg.max(x * 3, x.exp())
         y.backward()
     assert x.grad == y.data
+
+
+def test_a_fraction_beyond_floats_is_finite():
+    with detect_anomaly():
+        (mg.Value(Fraction(10**400)) * 2).backward()
 
 
 def test_where_leaves_its_condition_without_a_gradient():

@@ -97,6 +97,8 @@ def test_numbers_too_large_for_a_float_become_infinite() -> None:
     assert ieee.div(huge, 1.0) == INF
     assert ieee.pow(huge, 0.5) == INF
     assert ieee.exp(huge) == INF
+    assert ieee.isfinite(huge)
+    assert not ieee.isfinite(ieee.as_float(huge))
 
 
 def test_fifty_digits_stay_fifty_digits() -> None:

@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,22 @@ def test_a_step_moves_all_or_none(bad: float) -> None:
     assert (x.data, y.data, optimizer.steps, optimizer.velocities) == (1.0, 2.0, 0, [0, 0])
 
 
+def test_rates_from_numpy_leave_parameters_floats_and_whole_rates_leave_them_fractions() -> None:
+    x, third = Value(1.0), Value(Fraction(1, 3))
+    x.grad, third.grad = 2.0, Fraction(1, 7)
+    SGD([x], lr=lambda step: np.float64(0.25), momentum=np.float64(0.5), weight_decay=np.float64(1.0)).step()  # type: ignore[arg-type]
+    SGD([third], lr=1, momentum=Fraction(1, 2)).step()  # type: ignore[arg-type]
+    assert (x.data, type(x.data)) == (0.25, float)
+    assert third.data == Fraction(4, 21)
+
+
+def test_a_step_to_a_fraction_beyond_floats_is_a_step() -> None:
+    x = Value(Fraction(10**400))
+    x.grad = Fraction(1)
+    SGD([x], lr=1).step()
+    assert x.data == 10**400 - 1
+
+
 def test_a_schedule_that_fails_moves_nothing() -> None:
     x = Value(1.0)
     x.grad = 1.0
@@ -78,6 +95,7 @@ def test_a_schedule_that_fails_moves_nothing() -> None:
         ({"lr": -0.1}, "expected lr as a finite number above 0, got -0.1"),
         ({"lr": math.nan}, "expected lr as a finite number above 0, got nan"),
         ({"lr": math.inf}, "expected lr as a finite number above 0, got inf"),
+        ({"lr": -(10**400)}, "expected lr as a finite number above 0, got -1000"),
         ({"lr": 0.1, "momentum": 1.0}, "expected momentum as a finite number at least 0 and below 1, got 1.0"),
         ({"lr": 0.1, "momentum": -0.1}, "expected momentum as a finite number"),
         ({"lr": 0.1, "weight_decay": -1}, "expected weight_decay as a finite number at least 0, got -1"),
@@ -101,6 +119,8 @@ def test_parameters_are_values_each_once() -> None:
         SGD([x, x], lr=0.1)
     with pytest.raises(TypeError, match=r"expected parameters as Values, got float: 1.0"):
         SGD([1.0], lr=0.1)  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"expected parameters as a list of Values, got Value: Value\(data=1.0"):
+        SGD(x, lr=0.1)  # type: ignore[arg-type]
 
 
 def test_zero_grad_forgets_every_gradient() -> None:
