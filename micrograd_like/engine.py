@@ -248,8 +248,8 @@ def _restore_graph(rows: list[tuple[Operation, tuple[Any, ...], Number, Number, 
 
 
 def one(x: Number) -> Number:
-    """The one of x's carrier."""
-    return 1.0 if type(x) is float else type(x)(1)
+    """The one of x's carrier: of a float also for an int, which a program may have put into `.data`."""
+    return 1.0 if type(x) is float or type(x) is int else type(x)(1)
 
 
 def _data(x: Any) -> Number:
@@ -336,7 +336,7 @@ def _define_operators() -> None:
 
 
 def _define(name: str, method: Callable[..., Any], op: Operation) -> None:
-    method.__name__, method.__doc__ = name, op.doc
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Value.{name}", op.doc
     setattr(Value, name, method)
 
 
@@ -350,8 +350,10 @@ def linear(inputs: Iterable[Any], rows: Iterable[tuple[Sequence[Any], Any]], op:
 
     Raises:
         ValueError: a row has no weights, or not as many as there are inputs.
-        TypeError: an input, weight or bias is neither a Value nor a real number.
+        TypeError: the inputs are no sequence, or an input, weight or bias is neither a Value nor a real number.
     """
+    if not isinstance(inputs, Iterable):
+        raise TypeError(f"expected the inputs as a sequence of numbers, got {type(inputs).__name__}: {inputs!r:.60}")
     xs = tuple(inputs)
     kinds = set(map(type, xs))
     if kinds != {float} and kinds != {Value}:
@@ -432,7 +434,7 @@ def gradient(output: Value, inputs: Value | Iterable[Value]) -> Value | list[Val
     Raises:
         TypeError: the output or an input is not a Value.
     """
-    sources = [inputs] if isinstance(inputs, Value) else list(inputs)
+    sources = list(inputs) if isinstance(inputs, Iterable) else [inputs]
     for x in (output, *sources):
         if not isinstance(x, Value):
             raise TypeError(f"expected a Value to differentiate, got {type(x).__name__}: {x!r:.60}")

@@ -95,9 +95,7 @@ def logsumexp(xs: Iterable[Any]) -> Any:
 
 def log_softmax(logits: Iterable[Any]) -> list[Any]:
     """x - logsumexp(logits) for each logit x: the logarithms of probabilities that add up to 1."""
-    values = _several("log_softmax", (logits,))
-    normalizer = ops.logsumexp(*values)
-    return [ops.sub(x, normalizer) for x in values]
+    return _log_softmax("log_softmax", logits)
 
 
 def softmax(logits: Iterable[Any]) -> list[Any]:
@@ -107,7 +105,13 @@ def softmax(logits: Iterable[Any]) -> list[Any]:
     >>> [round(p.data, 3) for p in softmax([Value(1.0), Value(2.0)])]
     [0.269, 0.731]
     """
-    return [ops.exp(x) for x in log_softmax(logits)]
+    return [ops.exp(x) for x in _log_softmax("softmax", logits)]
+
+
+def _log_softmax(name: str, logits: Iterable[Any]) -> list[Any]:
+    values = _several(name, (logits,))
+    normalizer = ops.logsumexp(*values)
+    return [ops.sub(x, normalizer) for x in values]
 
 
 def _mean_loss(losses: list[Any]) -> Any:

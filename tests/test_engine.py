@@ -358,6 +358,11 @@ def test_a_neuron_takes_values_and_numbers_anywhere(xs: list[float], data: st.Da
                 x.zero_grad()
 
 
+def test_a_layer_refuses_a_single_number() -> None:
+    with pytest.raises(TypeError, match=r"expected the inputs as a sequence of numbers, got float: 1.0"):
+        linear(1.0, [([Value(1.0)], Value(0.0))])  # type: ignore[arg-type]
+
+
 def test_a_layer_refuses_inputs_of_the_wrong_length() -> None:
     with pytest.raises(ValueError, match="expected 2 inputs, one for each weight, got 1"):
         linear([1.0], [([Value(1.0), Value(2.0)], Value(0.0))])
@@ -391,9 +396,17 @@ def test_the_gradient_of_a_gradients_norm() -> None:
     assert (x.grad, y.grad) == (8 * 2 * 9 + 4 * 8, 8 * 4 * 3)
 
 
+def test_an_int_put_into_data_gets_the_gradient_of_its_float() -> None:
+    x = Value(1.0)
+    x.data = 3
+    y = x * x
+    y.backward()
+    assert (x.grad, y.grad, gradient(y, x).data) == (6.0, 1.0, 6.0)
+
+
 def test_gradient_asks_for_values() -> None:
     x = Value(1.0)
-    for arguments in ((1.0, x), (x, [1.0]), (x, [x, "x"])):
+    for arguments in ((1.0, x), (x, 1.0), (x, [1.0]), (x, [x, "x"])):
         with pytest.raises(TypeError, match="expected a Value to differentiate"):
             gradient(*arguments)  # type: ignore[call-overload]
 
