@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types coverage doctests demos bench hunt ulps clean
+.PHONY: help demo test check lint types coverage doctests demos notebooks pictures bench hunt ulps clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,8 +29,19 @@ coverage: $(VENV)/dev.ok ## run the tests and demand 95 % of lines and branches
 doctests: $(VENV)/dev.ok ## run the examples in docstrings and in the README
 	$(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' micrograd_like README.md
 
-demos: $(VENV)/dev.ok ## run every demo
-	@for demo in demos/*.py; do echo "== $$demo"; $(BIN)/python $$demo > /dev/null || exit 1; done
+demos: $(VENV)/dev.ok ## run the demos that are not chapters; the tests execute the chapters, as notebooks
+	@for demo in demos/[!0-9]*.py; do echo "== $$demo"; $(BIN)/python $$demo > /dev/null || exit 1; done
+
+notebooks: $(VENV)/notebooks.ok ## turn the chapters into executed notebooks, into out/notebooks
+	@mkdir -p out/notebooks
+	@for demo in demos/[0-9]*.py; do \
+		$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --execute --run-path . --output out/notebooks/$$(basename $$demo .py).ipynb $$demo \
+		&& echo out/notebooks/$$(basename $$demo .py).ipynb || exit 1; done
+
+pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/pictures; without a PATH, so never by a system Graphviz
+	@rm -f demos/pictures/*.svg
+	@for demo in demos/0*.py demos/1[0-2]*.py; do \
+		echo "== $$demo"; PATH= MICROGRAD_LIKE_PICTURES=demos/pictures $(BIN)/python $$demo > /dev/null || exit 1; done
 
 bench: $(VENV)/bench.ok ## measure speed and memory against peers
 	$(BIN)/python -m benchmarks

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micrograd_like import MLP, Value
-from micrograd_like.drawing.charts import plot_lines, plot_regions, regions
+from micrograd_like.drawing.charts import plot_images, plot_lines, plot_regions, regions
 
 SAMPLES = [([0.0, 0.0], -1), ([1.0, 2.0], 1), ([0.5, 1.0], 0)]
 
@@ -92,3 +92,24 @@ def test_stages_that_cannot_be_drawn_are_refused():
         plot_regions({})
     with pytest.raises(ValueError, match="finite scores, got others at stage 'broken'"):
         plot_regions({"broken": regions(lambda x: math.nan, SAMPLES, points=2)})
+
+
+def test_images_are_drawn_pixel_by_pixel_under_their_titles():
+    drawn = plot_images({f"a {i}": [i / 7] * 5 + [Value(1.0)] for i in range(8)}, shape=(2, 3), across=3)
+    titled = [axes for axes in drawn.figure.axes if axes.axison]
+    assert [axes.get_title(loc="left") for axes in titled] == [f"a {i}" for i in range(8)]
+    (black,) = titled[7].patches
+    assert black.get_facecolor() == (0.0, 0.0, 0.0, 1.0)
+    assert len(black.get_path().vertices) == 6 * 5
+    (last_pixel,) = titled[0].patches  # the white ones are the paper
+    assert last_pixel.get_path().get_extents().bounds == (2.0, 1.0, 1.0, 1.0)
+    assert titled[0].yaxis_inverted()
+
+
+def test_images_that_cannot_be_drawn_are_refused():
+    with pytest.raises(ValueError, match="at least one picture"):
+        plot_images({})
+    with pytest.raises(ValueError, match="at least one to a row, got 1 and 0"):
+        plot_images({"one": [0.0] * 64}, across=0)
+    with pytest.raises(ValueError, match="expected 8 × 8 = 64 pixels, 'one' has 3"):
+        plot_images({"one": [0.0] * 3})

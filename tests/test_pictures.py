@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -57,6 +58,14 @@ def test_a_figure_gives_the_same_bytes_each_time():
     assert "<dc:date>" not in to_svg(figure())
 
 
+def test_outlines_are_rounded_and_nothing_else():
+    class Precise:
+        def to_svg(self):
+            return '<svg transform="scale(0.015625)"><path d="M 1.234567 -20.999999 L 3.5 4 "/></svg>'
+
+    assert to_svg(Precise()) == '<svg transform="scale(0.015625)"><path d="M 1.23 -21 L 3.5 4 "/></svg>'
+
+
 @pytest.mark.parametrize("picture", [None, 3, "text", b"<svg/>", Value(1.0)])
 def test_what_is_no_picture_is_refused(picture, tmp_path):
     with pytest.raises(TypeError, match="expected a drawing, a report, a figure or an SVG text to show"):
@@ -72,10 +81,11 @@ def test_what_is_no_file_name_is_refused(name, tmp_path):
 
 
 def test_in_a_notebook_it_is_an_output(monkeypatch, tmp_path, capsys):
+    import IPython
     import IPython.display
 
     outputs = []
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    monkeypatch.setattr(IPython, "get_ipython", lambda: SimpleNamespace(kernel="a kernel"))
     monkeypatch.setattr(IPython.display, "display", outputs.append)
     show(SVG, "one")
     assert [output.data for output in outputs] == [SVG]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from micrograd_like._extras import require
 from micrograd_like.drawing.plots import Plot, house_style
 from micrograd_like.drawing.style import LOWERS, NEUTRAL, RAISES
 from micrograd_like.ieee import as_float
@@ -43,8 +42,8 @@ def plot_lines(
         raise ValueError("expected at least one line to plot")
     if not set(log) <= {"x", "y"}:
         raise ValueError(f"expected log as '', 'x', 'y' or 'xy', got {log!r:.60}")
-    with house_style():
-        figure = require("matplotlib.figure", extra="plots").Figure(figsize=(6.0, 3.4), layout="constrained")
+    with house_style() as matplotlib:
+        figure = matplotlib.figure.Figure(figsize=(6.0, 3.4), layout="constrained")
         ax = figure.subplots()
         for i, (name, points) in enumerate(lines.items()):
             style, colour = LINES[i % len(LINES)]
@@ -116,9 +115,9 @@ def plot_regions(stages: Mapping[str, Regions]) -> Plot:
     for title, stage in stages.items():
         if not all(isfinite(score) for row in stage.scores for score in row):
             raise ValueError(f"expected finite scores, got others at stage {title!r:.60}")
-    with house_style():
+    with house_style() as matplotlib:
         size = (2.6 * len(stages) + 0.2, 2.6)
-        figure = require("matplotlib.figure", extra="plots").Figure(figsize=size, layout="constrained")
+        figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
         for ax, (title, stage) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages.items(), strict=True):
             infinite = float("inf")
             ax.contourf(stage.xs, stage.ys, stage.scores, [-infinite, 0, infinite], colors=[LOWERS, RAISES], alpha=0.25)
@@ -131,3 +130,52 @@ def plot_regions(stages: Mapping[str, Regions]) -> Plot:
             ax.grid(False)
             ax.set(title=title, xticks=[], yticks=[])
     return Plot(figure)
+
+
+def plot_images(images: Mapping[str, Sequence[Any]], shape: tuple[int, int] = (8, 8), across: int = 6) -> Plot:
+    """Pictures in grey, each with its title: 0 is white, 1 is black.
+
+    Args:
+        images: title → the pixels, row by row; numbers or Values.
+        shape: (height, width) in pixels.
+        across: how many stand side by side.
+
+    Raises:
+        ImportError: matplotlib is missing.
+        ValueError: there is no picture, one has not as many pixels as the shape says, or across is below 1.
+    """
+    height, width = shape
+    if not images or across < 1:
+        raise ValueError(f"expected at least one picture, at least one to a row, got {len(images)} and {across}")
+    for title, pixels in images.items():
+        if len(pixels) != height * width:
+            raise ValueError(f"expected {height} × {width} = {height * width} pixels, {title!r:.60} has {len(pixels)}")
+    across = min(across, len(images))
+    down = -(-len(images) // across)
+    with house_style() as matplotlib:
+        size = (1.35 * across, 1.6 * down * height / width)
+        figure = matplotlib.figure.Figure(figsize=size, layout="constrained")
+        places = iter(figure.subplots(down, across, squeeze=False).flat)
+        for (title, pixels), ax in zip(images.items(), places, strict=False):  # the longer of the two is the second
+            for grey, squares in _squares([as_float(getattr(x, "data", x)) for x in pixels], width).items():
+                outline = matplotlib.path.Path.make_compound_path(*map(matplotlib.path.Path, squares))
+                patch = {"facecolor": f"{1 - grey:.3f}", "edgecolor": f"{1 - grey:.3f}", "linewidth": 0.2}
+                ax.add_patch(matplotlib.patches.PathPatch(outline, **patch))
+            ax.set(facecolor="white", xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], aspect="equal")
+            ax.set_title(title, fontsize=8)
+            ax.grid(False)
+            ax.spines[:].set_visible(True)
+        for ax in places:
+            ax.set_axis_off()
+    return Plot(figure)
+
+
+def _squares(pixels: Sequence[float], width: int) -> dict[float, list[Any]]:
+    """The corners of the pixels of each shade from 0 to 1: one outline for many is much smaller than one for each."""
+    found: dict[float, list[Any]] = {}
+    for i, pixel in enumerate(pixels):
+        y, x = divmod(i, width)
+        shade = round(min(max(pixel, 0.0), 1.0), 3)
+        if shade > 0:
+            found.setdefault(shade, []).append([(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1), (x, y)])
+    return found

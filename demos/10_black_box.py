@@ -1,0 +1,174 @@
+# %% [markdown]
+"""
+# 10. The black box, opened
+
+"We do not know what the network changes when it learns", one reads. "It is a black box." But every number in it can be
+looked at, and every change has a reason. This chapter follows a whole training and accounts for it: of all that the loss
+has fallen, how much is the work of which weight and of which bias? The answer is exact, and the books balance.
+"""
+
+# %%
+import micrograd_like as mg
+from micrograd_like.data import load_digits
+from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.explain import ExplainSteps, paths, weight_pictures
+
+# %% [markdown]
+"""
+## A share in the change
+
+In one step all parameters move at once, and the loss changes. Whose work was it? Go from the old parameters to the new
+ones in a straight line, in very small pieces. In each piece the loss changes by the sum of *slope times movement* over
+the parameters, and each term belongs to one parameter. Add up a parameter's terms over all pieces: that is its **share**.
+The pieces are small enough for the sum to be exact, so the shares of all parameters add up to the true change of the
+loss. (In the language of calculus: a parameter's share is the integral of its slope along the way.)
+
+A share below 0 means: this parameter has lowered the loss. Above 0: it has raised it.
+
+`ExplainSteps` is a callback for `fit` that keeps these books for every step of a training.
+"""
+
+# %%
+train, _ = load_digits([1, 3], seed=1)
+samples = [(pixels, int(digit == 3)) for pixels, digit in train[:40]]
+model = mg.MLP(64, [4, 1], activation="tanh", rng=7)
+loss_of = mg.binary_cross_entropy_with_logits
+before = mg.evaluate(model, samples, loss_of)[0]
+start = model.state_dict()
+
+books = ExplainSteps(every=1, keep=25)
+optimizer = mg.SGD(model.parameters(), lr=1.0)
+history = mg.fit(model, samples, loss_of, optimizer, epochs=25, callbacks=[books], progress=False)
+after, accuracy = mg.evaluate(model, samples, loss_of)
+print(f"{len(model.parameters())} parameters, {len(samples)} pictures, {books.explained} steps with all of them")
+print(f"loss before {before:.6f}, after {after:.6f}: it fell by {before - after:.6f}; {accuracy:.0%} are read rightly")
+
+# %% [markdown]
+"""
+## The books balance
+"""
+
+# %% [markdown] tags=["question"]
+"""
+> **Question.** What is the sum of all shares, of all parameters, in all steps?
+"""
+
+# %%
+total = sum(entry.share for entry in books.parameters)
+print(f"sum of all shares:      {total:.9f}")
+print(f"true change of the loss: {after - before:.9f}")
+print(f"unaccounted for:         {abs(total - (after - before)):.1e}")
+print(f"The gradients had promised {books.predicted:.3f} in all: a promise is a straight line, and the loss is not.")
+
+# %% [markdown]
+"""
+## Who did it?
+
+The largest shares over the whole training:
+"""
+
+# %%
+print(books)
+mg.show(books, "10_largest")
+
+# %% [markdown]
+"""
+By kind of parameter: the first layer's weights, its biases, the last layer's weights, its bias.
+"""
+
+# %%
+groups = {}
+for entry in books.parameters:
+    layer = "first layer" if entry.name.startswith("layers[0]") else "last layer"
+    kind = "bias" if entry.name.endswith(".b") else "weights"
+    groups.setdefault(f"{layer}, {kind}", []).append(entry.share)
+print("parameters              number     share  of the whole")
+for name, group in groups.items():
+    print(f"{name:22} {len(group):7}  {sum(group):+.5f}  {sum(group) / total:12.1%}")
+
+# %% [markdown]
+"""
+As a picture: each hidden neuron's 64 weights, blue where they have lowered the loss, and beside it what their gradients
+had promised. One sees the strokes by which a 1 and a 3 differ. The white rim are pixels that are white in all pictures:
+their weights feel nothing (chapter 3), and never move.
+"""
+
+# %%
+mg.show(weight_pictures(books, model.layers[0]), "10_strokes")
+unmoved = [name for name, parameter in model.named_parameters() if parameter.data == start[name]]
+always_white = sum(all(pixels[i] == 0 for pixels, _ in samples) for i in range(64))
+print(f"{always_white} pixels are white in all pictures; {len(unmoved)} weights have never moved")
+
+# %% [markdown]
+"""
+## Does every parameter help in every step?
+
+Each moves against its own slope, so each means well. But all move at the same time, and what is right alone may be wrong
+together (chapter 7).
+"""
+
+# %%
+hurt = sum(entry.hurt for entry in books.parameters)
+helped = sum(entry.helped for entry in books.parameters)
+net_harm = [entry for entry in books.parameters if entry.share > 0]
+print(f"in {hurt} of {hurt + helped} cases a parameter's move raised the loss ({hurt / (hurt + helped):.1%})")
+print(f"over the whole training {len(net_harm)} of {len(books.parameters)} parameters did more harm than good")
+worst = max(books.reports, key=lambda report: sum(max(entry.share, 0) for entry in report.parameters))
+harm = sum(max(entry.share, 0) for entry in worst.parameters)
+print(f"the step with most harm changed the loss by {worst.change:+.4f}, in spite of {harm:+.4f} from those that hurt")
+
+changes, running = [], {"first layer": 0.0, "last layer": 0.0}
+for number, report in enumerate(books.reports, start=1):
+    for entry in report.parameters:
+        running["first layer" if entry.name.startswith("layers[0]") else "last layer"] += entry.share
+    changes.append((number, dict(running)))
+picture = plot_lines(
+    {
+        "loss": [(0, before), *((i, before + sum(layers.values())) for i, layers in changes)],
+        "share of the first layer": [(0, 0.0), *((i, layers["first layer"]) for i, layers in changes)],
+        "share of the last layer": [(0, 0.0), *((i, layers["last layer"]) for i, layers in changes)],
+    },
+    title="The loss, and the two accounts that add up to its fall",
+    x="step",
+    y="loss, and change of the loss",
+)
+mg.show(picture, "10_accounts")
+
+# %% [markdown]
+"""
+## And why is a single gradient what it is?
+
+That can be followed too. Here is the strongest weight of the first layer and the mean loss of three pictures. Every path
+through the graph from this weight to the loss contributes the product of the local slopes on its way, and the gradient is
+the sum over the paths (chapter 1's two rules). Here there is one path for each picture.
+"""
+
+# %%
+strongest = min(
+    (e for e in books.parameters if e.name.startswith("layers[0]") and ".w" in e.name), key=lambda e: e.share
+)
+three_losses = mg.mean([loss_of(model(pixels), target) for pixels, target in samples[:3]])
+why = paths(three_losses, strongest.name)
+print(why)
+
+# %% [markdown]
+"""
+So we do know what the network changes. What remains hard is not to *know* it but to *say* it briefly: the truth about a
+network is as long as its list of parameters. Pictures, sums over layers and rankings make it shorter, and each of them
+leaves something out; the books above say exactly how much.
+
+## What this chapter claims
+"""
+
+# %%
+assert abs(total - (after - before)) < 1e-6
+assert all(abs(report.residual) < 1e-6 for report in books.reports)
+assert len(books.reports) == books.explained == len(history.losses)
+assert abs(sum(sum(group) for group in groups.values()) - total) < 1e-12
+assert books.predicted < total < 0
+assert len(unmoved) == always_white * len(model.layers[0].neurons)
+assert 0 < hurt < helped
+assert why.count == 3
+assert abs(sum(path.product for path in why) - why.gradient) < 1e-12
+assert accuracy == 1.0
+print("All of this chapter's claims hold.")
