@@ -43,16 +43,14 @@ def test_a_chapter_executes_as_a_notebook_and_draws_the_committed_pictures(chapt
     NotebookClient(notebook, kernel_name="python3", timeout=600, resources=resources).execute(env=environment)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     made = sorted(tmp_path.glob("*.svg"))
-    assert made
-    assert len(made) == sum("image/svg+xml" in output.get("data", {}) for output in outputs)
-    assert all(picture.name.startswith(chapter.stem[:2]) for picture in made)
     assert all(picture.stat().st_size < LARGEST_PICTURE for picture in made)
-    if chapter in ARTICLE:
-        assert [p.name for p in made] == sorted(p.name for p in PICTURES.glob(f"{chapter.stem[:2]}_*.svg"))
-        assert "All of this chapter's claims hold." in "".join(output.get("text", "") for output in outputs)
-        if pinned():
-            for picture in made:
-                assert picture.read_bytes() == (PICTURES / picture.name).read_bytes(), f"make pictures: {picture.name}"
+    if chapter not in ARTICLE:
+        return
+    assert len(made) == sum("image/svg+xml" in output.get("data", {}) for output in outputs) > 0
+    assert [p.name for p in made] == sorted(p.name for p in PICTURES.glob(f"{chapter.stem[:2]}_*.svg"))
+    assert "All of this chapter's claims hold." in "".join(output.get("text", "") for output in outputs)
+    for picture in made if pinned() else ():
+        assert picture.read_bytes() == (PICTURES / picture.name).read_bytes(), f"make pictures: {picture.name}"
 
 
 @pytest.mark.parametrize("chapter", ARTICLE, ids=lambda path: path.stem)

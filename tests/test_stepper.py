@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import re
 import sys
@@ -70,6 +71,10 @@ def test_a_step_is_texts_and_the_code_they_lead_to():
         (0, True, False),
         (1, False, False),
     ]
+
+
+def test_an_empty_cell_is_none():
+    assert [cell.source for cell in cells("# %%\n\n# %%\nx = 1\n# %%\n")] == ["x = 1"]
 
 
 def test_a_text_that_is_not_one_string_is_refused_with_its_line():
@@ -205,6 +210,17 @@ def test_ctrl_c_stops_a_cell_alone(type_in):
     printed = type_in("", "", "", text='# %%\nraise KeyboardInterrupt\n# %%\nprint("on")\n')[1]
     assert "stopped: r runs it again" in printed
     assert "on\n" in printed
+
+
+@pytest.mark.parametrize("leave", ["exit()", "quit()", None])
+def test_the_prompt_shares_the_demo_s_names(type_in, leave):
+    before = builtins.exit
+    typed = ["", "p", "counter = 70", leave, "", ""] if leave else ["", "p", "counter = 70"]
+    printed = type_in(*typed)[1]
+    assert "Back in the demo." in printed
+    if leave:
+        assert "the result is 72" in printed
+    assert builtins.exit is before
 
 
 PICTURE = """# %%
