@@ -257,7 +257,7 @@ class TestStructure:
         shown = texts(without_dot(draw_dot(loss, depth="neurons", max_edges=3)))
         dead = sum(neuron.b.grad == 0 for neuron in model.layers[0].neurons)
         assert shown.count("+ 61 weaker edges") == 16 - dead
-        assert shown.count("64 edges, no gradient") == dead
+        assert shown.count("64 edges, grad 0") == dead
 
     def test_max_edges_ranks_by_weight_before_any_backward_pass(self):
         model, loss = network_loss((64, 1), [1.0] * 64, backward=False)
@@ -265,6 +265,12 @@ class TestStructure:
         by_size = sorted(model.layers[0].neurons[0].w, key=lambda w: -abs(w.data))
         assert all(f"{w.label}\\n" in source for w in by_size[:2])
         assert f"{by_size[2].label}\\n" not in source
+
+    def test_edges_without_effect_are_counted_by_what_they_lack(self):
+        model, _ = network_loss((64, 1), [1.0] * 64, backward=False)
+        for w in model.layers[0].neurons[0].w:
+            w.data = 0.0
+        assert "64 edges, weight 0" in draw_dot(model([1.0] * 64), depth="neurons", max_edges=2).source
 
     def test_folded_to_layers_a_batch_is_one_box_per_layer(self):
         model = MLP(2, [3, 1], rng=7)

@@ -337,12 +337,14 @@ def folded(root: Value, recorded: Sequence[Step], roles: Roles, depth: str, max_
     arrows: list[Arrow] = []
     if max_edges is None:
         max_edges = _legible([len(g.arrows) for g in ordered])
+    backpropagated = type(root.grad) is not int
+    flat = "grad 0" if backpropagated else "weight 0"
     for g in ordered:
-        kept, left_out = _strongest(list(g.arrows.values()), max_edges, type(root.grad) is not int)
+        kept, left_out = _strongest(list(g.arrows.values()), max_edges, backpropagated)
         arrows += [_bundle_arrow(bundle, g, roles) for bundle in kept]
         drawn.update(bundle.tail.box.key for bundle in kept)
         if left_out:
-            g.box.lines = [f"+ {left_out} weaker edges" if kept else f"{left_out} edges, no gradient"]
+            g.box.lines = [f"+ {left_out} weaker edges" if kept else f"{left_out} edges, {flat}"]
     for identity, g in groups.items():
         _describe(g, parameters.get(identity, []), outputs, roles, len(penalised))
     inputs = [g for g in ordered if g.box.role == "input"]
