@@ -130,8 +130,8 @@ def fit(
 
     Raises:
         TraceError: `compiled`, and the model or the loss does what cannot be compiled.
-        AnomalyError: the loss stopped being finite. The error says which operation was first, from which operands and
-            on which line; the parameters are those before that step.
+        AnomalyError: the loss or a gradient stopped being finite. The error says which operation was first, from which
+            operands and on which line; the parameters are those before that step.
         ValueError: no samples, or a number out of its range; nothing has been trained.
     """
     samples = _samples("data", data)
@@ -169,7 +169,13 @@ def fit(
                 step = Step(len(history.losses), epoch, total, batch, model, optimizer, history)
                 for callback in callbacks:
                     callback(step)
-                optimizer.step()
+                try:
+                    optimizer.step()
+                except ValueError as error:
+                    cause = _first_non_finite_gradient(model, loss, batch, optimizer, step.number)
+                    if cause is None:
+                        raise
+                    raise cause from error
                 history.losses.append(float(total))
                 seen += len(batch)
                 hits += sum(correct(out, y) for out, (_, y) in zip(outputs, batch, strict=True)) if correct else 0
@@ -209,6 +215,20 @@ def _first_non_finite(model: Any, loss: Any, batch: Sequence[Sample], total: Val
         return AnomalyError(f"step {step}: the loss is {total.data}: {error}", error.node, error.location)
     node = next((node for node in topological(total) if not isfinite(node.data)), total)
     return AnomalyError(f"step {step}: the loss is {total.data}: {describe(node)}", node)
+
+
+def _first_non_finite_gradient(
+    model: Any, loss: Any, batch: Sequence[Sample], optimizer: SGD, step: int
+) -> AnomalyError | None:
+    """The error for a finite loss whose gradient is not, found as above; None where the gradient is not to blame."""
+    if all(isfinite(parameter.grad) for parameter in optimizer.parameters):
+        return None
+    try:
+        with detect_anomaly():
+            _batch_loss(model, loss, batch, []).backward()
+    except AnomalyError as error:
+        return AnomalyError(f"step {step}: the loss is finite, but {error}", error.node, error.location)
+    return None
 
 
 def _measure(

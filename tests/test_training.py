@@ -131,6 +131,42 @@ def test_a_loss_that_stops_being_finite_names_the_operation_its_operands_and_the
     assert model.state_dict() == before
 
 
+def test_a_gradient_that_stops_being_finite_names_the_operation_its_operands_and_the_line():
+    model = line_model()
+    before = model.state_dict()
+
+    def loss(output, target):
+        return (output * 0).sqrt() + target  # the line of the root
+
+    with pytest.raises(
+        mg.AnomalyError,
+        match=r"step 0: the loss is finite, but the gradient of sqrt\(.*\) .* is inf .*recorded at .*:\d+",
+    ) as error:
+        mg.fit(model, LINE, loss, mg.SGD(model.parameters(), 0.1), epochs=1, correct=None)
+    file, _, line = error.value.location.rpartition(":")
+    assert file == __file__
+    with open(__file__, encoding="utf-8") as source:
+        assert "the line of the root" in source.readlines()[int(line) - 1]
+    assert isinstance(error.value.__cause__, ValueError)
+    assert model.state_dict() == before
+
+
+def test_a_step_that_fails_on_finite_gradients_says_what_the_optimizer_says():
+    model = line_model()
+    with pytest.raises(ValueError, match=r"expected lr at step 0 as a finite number"):
+        mg.fit(model, LINE, mg.mse_loss, mg.SGD(model.parameters(), lambda step: -1.0), epochs=1, correct=None)
+
+
+def test_a_gradient_that_is_not_finite_only_once_is_what_the_optimizer_says():
+    model = line_model()
+
+    def spoil(step):
+        step.optimizer.parameters[0].grad = math.nan
+
+    with pytest.raises(ValueError, match=r"the step would make .* nan"):
+        mg.fit(model, LINE, mg.mse_loss, mg.SGD(model.parameters(), 0.1), epochs=1, correct=None, callbacks=[spoil])
+
+
 def test_a_loss_that_is_not_finite_only_once_is_explained_from_its_graph():
     model, calls = line_model(), []
 
