@@ -11,7 +11,7 @@ the bend of the activation is good for: without it, ten layers can do no more th
 from fractions import Fraction
 
 import micrograd_like as mg
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 
 # %% [markdown]
 """

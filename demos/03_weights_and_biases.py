@@ -15,7 +15,7 @@ from math import isclose
 
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 from micrograd_like.explain import explain_neuron, what_if
 
 # %% [markdown]

@@ -15,7 +15,7 @@ Chapter 5 takes the first step.
 from math import exp, isclose, log
 
 import micrograd_like as mg
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 from micrograd_like.explain import loss_slice
 
 # %% [markdown]

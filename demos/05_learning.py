@@ -13,7 +13,7 @@ from math import isclose
 
 import micrograd_like as mg
 from micrograd_like import Value
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 
 # %% [markdown]
 """

@@ -11,7 +11,7 @@ wrong, mends it, and counts what it costs. The gradient gives the same answer fo
 from itertools import pairwise
 
 import micrograd_like as mg
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 from micrograd_like.explain import loss_slice, probe_direction
 
 # %% [markdown]

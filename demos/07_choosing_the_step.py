@@ -14,7 +14,7 @@ from math import isclose
 
 import micrograd_like as mg
 from micrograd_like.data import make_moons
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 from micrograd_like.explain import explain_step, step_sweep
 
 # %% [markdown]

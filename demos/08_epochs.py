@@ -14,7 +14,7 @@ from statistics import fmean
 
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 
 # %% [markdown]
 """

@@ -12,8 +12,7 @@ from math import isclose
 
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing.charts import plot_images
-from micrograd_like.drawing.plots import plot_learning, plot_weights
+from micrograd_like.drawing import plot_images, plot_learning, plot_weights
 from micrograd_like.explain import sample_shares
 
 # %% [markdown]

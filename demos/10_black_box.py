@@ -10,7 +10,7 @@ has fallen, how much is the work of which weight and of which bias? The answer i
 # %%
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 from micrograd_like.explain import ExplainSteps, paths, weight_pictures
 
 # %% [markdown]

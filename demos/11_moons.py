@@ -12,8 +12,7 @@ import random
 
 import micrograd_like as mg
 from micrograd_like.data import make_moons
-from micrograd_like.drawing.charts import plot_regions, regions
-from micrograd_like.drawing.plots import plot_learning
+from micrograd_like.drawing import plot_learning, plot_regions, regions
 
 # %% [markdown]
 """

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 
 import micrograd_like as mg
 from micrograd_like import ops
-from micrograd_like.drawing.charts import plot_lines
+from micrograd_like.drawing import plot_lines
 from micrograd_like.ops import Operation
 from micrograd_like.testing import GradcheckError, away_from_kinks, gradcheck, values
 

@@ -1,7 +1,7 @@
-"""A demo stepped through in the terminal, cell by cell: text, code, a question, then (Enter) the result.
+"""A demo stepped through in the terminal, cell by cell: text, code, then (Enter) the result.
 
 A demo is a script in the percent format: `# %%` begins a cell of code, `# %% [markdown]` a cell of text, which is one
-string. A cell of text with `tags=["question"]` asks the reader to guess before the next result is shown.
+string. A cell of text with `tags=["question"]` asks the reader to guess, before the code and its result are shown.
 """
 
 from __future__ import annotations
@@ -168,6 +168,8 @@ class Stepper:
                     if not waiting:
                         return place + 1
                     waiting = False
+                    if step.asks:
+                        self._show_code(step)
                     if step.output is None:
                         self._execute(step)
                     else:
@@ -207,18 +209,25 @@ class Stepper:
             return "q"
 
     def _help(self) -> None:
+        table = require("rich.table", extra="demos").Table.grid(padding=(0, 2))
         for key, meaning in HELP.items():
-            self.console.print(f"{key:>5}  {meaning}", markup=False)
+            table.add_row(key, meaning)
+        self.console.print(table)
 
     def _present(self, place: int) -> None:
-        """A step's text and code."""
+        """A step's text and, unless a guess comes first, its code."""
         step = self.steps[place]
-        markdown, syntax = require("rich.markdown", extra="demos"), require("rich.syntax", extra="demos")
+        markdown = require("rich.markdown", extra="demos")
         self.console.rule(f"{self.path.stem}  {place + 1}/{len(self.steps)}")
         for cell in step.texts:
             self.console.print(markdown.Markdown(cell.source))
             self.console.print()
+        if not (self.asking and step.asks):
+            self._show_code(step)
+
+    def _show_code(self, step: Step) -> None:
         if step.code is not None:
+            syntax = require("rich.syntax", extra="demos")
             code = syntax.Syntax(step.code.source, "python", theme="ansi_dark", word_wrap=True, padding=(0, 1))
             self.console.print(code)
             self.console.print()

@@ -170,6 +170,12 @@ def test_a_result_waits_for_enter(type_in):
     assert "the result is 42" in type_in("", "")[1]
 
 
+def test_a_question_comes_before_the_code_that_answers_it(type_in):
+    assert "counter += 2" not in type_in("")[1]
+    printed = type_in("", "", "b", "b", "", "")[1]
+    assert printed.index("What is two more") < printed.index("counter += 2") < printed.index("the result is 42")
+
+
 def test_a_guess_is_kept_until_the_result(type_in):
     printed = type_in("", "[red]43?", "")[1]
     assert printed.index("Enter shows") < printed.index("the result is 42") < printed.index("You said: [red]43?")

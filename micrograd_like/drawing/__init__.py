@@ -1,5 +1,19 @@
+from micrograd_like.drawing.charts import Regions, plot_images, plot_lines, plot_regions, regions
 from micrograd_like.drawing.dot import draw_dot, trace
 from micrograd_like.drawing.plots import Plot, house_style, plot_learning, plot_weights
 from micrograd_like.drawing.render import Drawing
 
-__all__ = ["Drawing", "Plot", "draw_dot", "house_style", "plot_learning", "plot_weights", "trace"]
+__all__ = [
+    "Drawing",
+    "Plot",
+    "Regions",
+    "draw_dot",
+    "house_style",
+    "plot_images",
+    "plot_learning",
+    "plot_lines",
+    "plot_regions",
+    "plot_weights",
+    "regions",
+    "trace",
+]
