@@ -124,3 +124,13 @@ def test_nodes_are_described_by_label_or_by_what_computed_them():
     assert describe(Value(1.0)) == "an unlabelled leaf"
     assert describe(Value(1.0, label="w")) == "w"
     assert describe(Value(1.0).exp()) == "e to the power x"
+
+
+def test_what_is_switched_off_or_has_no_gradient_passes_nothing_on():
+    """As in the engine: a picked operand's index has none, and 0 times the infinite slope of log(0) is not met."""
+    index, x = Value(1.0), Value(0.0)
+    loss = ops.gather(index * 1.0, x.log(), x + 2.0) + ops.where(x, x.log(), 3.0)
+    replay = Replay(loss)
+    slots = [replay.slots[index], replay.slots[x]]
+    adjoints = Backward(replay, slots)(replay.base)
+    assert [adjoints[slot] for slot in slots] == [0, 1.0]

@@ -171,11 +171,14 @@ class Backward:
         adjoints[self.replay.roots[0]] = one(values[self.replay.roots[0]])
         for slot, fetch, pullback, uses in self._rules:
             g = adjoints[slot]
+            if type(g) is int:  # nothing flowed here, as in the engine's backward pass
+                continue
             operands = fetch(values)
             if pullback is not None:
                 found = pullback(g, values[slot], *operands)
                 for i, operand in uses:
-                    adjoints[operand] += found[i]
+                    if found[i] is not None:
+                        adjoints[operand] += found[i]
             else:
                 for rule, operand in uses:
                     if (adjoint := rule(g, values[slot], *operands)) is not None:
