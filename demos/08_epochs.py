@@ -107,7 +107,8 @@ for size in (1, 4, 16, 64):
 Four times as many samples in a batch make about half the noise. (It is the law of means: the error of a mean over n
 draws shrinks like 1/√n.) So a batch four times as large costs four times as much and is only twice as precise. That is
 why small batches win here: they take many more steps for the same work, and the noise averages out *over the steps*.
-One by one is the extreme: it moves a lot with every sample, and its loss jumps accordingly.
+One by one is the extreme: it moves a lot with every sample, and its loss jumps accordingly. (The full batch could take
+longer steps than these, but only up to the limit of chapter 7; and with too long a step the noise would win.)
 """
 
 # %%

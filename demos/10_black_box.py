@@ -8,6 +8,8 @@ has fallen, how much is the work of which weight and of which bias? The answer i
 """
 
 # %%
+from statistics import fmean
+
 import micrograd_like as mg
 from micrograd_like.data import load_digits
 from micrograd_like.drawing import plot_lines
@@ -101,6 +103,25 @@ print(f"{always_white} pixels are white in all pictures; {len(unmoved)} weights 
 
 # %% [markdown]
 """
+Some neurons stay pale. The engine says why: a weight's slope passes through its neuron's tanh, and the slope of tanh is
+1 − tanh², which is next to nothing where tanh is close to −1 or 1. Such a neuron is called *saturated*. Here is that slope
+at the start of the training, on average over the pictures, beside what the neuron's weights have done in all.
+"""
+
+# %%
+trained = model.state_dict()
+model.load_state_dict(start)
+outputs = [[out.data for out in model.layers[0](pixels)] for pixels, _ in samples]
+model.load_state_dict(trained)
+by_neuron = []
+for i, neuron in enumerate(model.layers[0].neurons):
+    slope = fmean(1 - out[i] ** 2 for out in outputs)
+    done = sum(entry.share for entry in books.parameters if entry.name.startswith(f"{neuron.name}.w"))
+    by_neuron.append((slope, done))
+    print(f"{neuron.name}: slope of tanh {slope:.4f}, share of its weights {done:+.5f}")
+
+# %% [markdown]
+"""
 ## Does every parameter help in every step?
 
 Each moves against its own slope, so each means well. But all move at the same time, and what is right alone may be wrong
@@ -167,6 +188,10 @@ assert len(books.reports) == books.explained == len(history.losses)
 assert abs(sum(sum(group) for group in groups.values()) - total) < 1e-12
 assert books.predicted < total < 0
 assert len(unmoved) == always_white * len(model.layers[0].neurons)
+assert (
+    max(abs(done) for slope, done in by_neuron if slope < 0.05)
+    < min(abs(d) for slope, d in by_neuron if slope > 0.05) / 10
+)
 assert 0 < hurt < helped
 assert why.count == 3
 assert abs(sum(path.product for path in why) - why.gradient) < 1e-12
