@@ -188,10 +188,8 @@ assert len(books.reports) == books.explained == len(history.losses)
 assert abs(sum(sum(group) for group in groups.values()) - total) < 1e-12
 assert books.predicted < total < 0
 assert len(unmoved) == always_white * len(model.layers[0].neurons)
-assert (
-    max(abs(done) for slope, done in by_neuron if slope < 0.05)
-    < min(abs(d) for slope, d in by_neuron if slope > 0.05) / 10
-)
+# The flatter its tanh, the less a neuron's weights have done.
+assert [done for _, done in sorted(by_neuron)] == sorted((done for _, done in by_neuron), reverse=True)
 assert 0 < hurt < helped
 assert why.count == 3
 assert abs(sum(path.product for path in why) - why.gradient) < 1e-12
