@@ -288,6 +288,12 @@ def test_sgd_is_fits(rule: dict[str, float]) -> None:
     )
 
 
+def test_without_a_shuffle_every_epoch_takes_the_samples_as_they_come() -> None:
+    p = Value(0.0)
+    program = mg.compile(lambda x: (p - x) ** 2, [p], x=())
+    assert program.sgd([1.0, 3.0], lr=0.5, batch_size=1, epochs=2, shuffle=False).tolist() == [1.0, 4.0, 4.0, 4.0]
+
+
 def test_fit_compiled_gives_the_same_history() -> None:
     data = [([random.Random(i).gauss(0, 1) for _ in range(6)], i % 3) for i in range(50)]
     histories = []

@@ -196,11 +196,13 @@ class Program:
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         seed: int | random.Random = 0,
+        shuffle: bool = True,
         **named: Any,
     ) -> Any:
         """Train by mini-batch SGD, with the rule and the arguments of `SGD` and the order of samples of `fit`.
 
-        The losses of all steps, as an array, each before its step. The loop over an epoch's mini-batches is machine
+        The losses of all steps, as an array, each before its step. With shuffle=False every epoch takes the samples in
+        the order in which they are given. The loop over an epoch's mini-batches is machine
         code. Parameters are written back after every epoch, so that Ctrl-C between two keeps what was learned. A
         program without inputs takes `epochs` steps.
 
@@ -215,11 +217,12 @@ class Program:
             _check_count("batch_size", batch_size)
         optimizer = SGD(self.parameters, lr, momentum, weight_decay)
         training = Training(self, optimizer, arrays, count, batch_size or max(count, 1))
-        shuffle = (seed if isinstance(seed, random.Random) else random.Random(seed)).shuffle
+        rng = seed if isinstance(seed, random.Random) else random.Random(seed)
         order = list(range(count))
         losses = []
         for _ in range(epochs):
-            shuffle(order)
+            if shuffle:
+                rng.shuffle(order)
             losses.append(training.epoch(order)[0])
         return require("numpy", extra="compiled").concatenate(losses)
 
