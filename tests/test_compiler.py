@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 import micrograd_like as mg
 from micrograd_like import Value, ops
-from micrograd_like.compiler import driver, machine, native
-from micrograd_like.compiler import program as programs
+from micrograd_like.compiler import driver, machine, native, runtime
 from micrograd_like.compiler.emit import Shape
 from micrograd_like.graph import topological
 
@@ -33,7 +32,7 @@ def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def checked(program: mg.Program) -> mg.Program:
     """The program, its machine code trapping on every address that is out of bounds."""
-    program._machine = programs._Machine(program._parts, False, check=True)
+    program._machine = runtime.Machine(program._parts, program.parameters, False, check=True)
     return program
 
 
@@ -592,10 +591,10 @@ def test_programs_that_are_gone_leave_no_memory_behind() -> None:
     script = """
 import gc, resource
 import micrograd_like as mg
-from micrograd_like.compiler import native, program
+from micrograd_like.compiler import driver, native
 p = mg.Value(1.0)
 first = mg.compile(lambda x: (p * x).tanh(), [p], cached=False, x=())
-code = native.machine_code(program.main_module(first._parts, (8, 4), False), False)
+code = native.machine_code(driver.main_module(first._parts, False), False)
 def used():
     gc.collect()
     return int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()

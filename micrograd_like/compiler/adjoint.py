@@ -3,6 +3,10 @@
 Every rule is the table's own, run once on symbols. The adjoints of nodes are computed in a backward sweep. What goes to
 a parameter is never read by the sweep, so those contributions are nests of their own, done after it: there they can be
 summed over many samples in registers.
+
+Where no gradient flows, as behind a closed ReLU, the engine skips a rule; here it gets the gradient 0, and 0 times an
+infinite factor would be nan. The careful adjoint has a look at every gradient first. It is asked only where the other,
+faster one gave a nan.
 """
 
 from __future__ import annotations
@@ -45,9 +49,9 @@ class Adjoint:
     temporaries: int = 0
 
 
-def adjoint(terms: Sequence[Term], constants: list[float]) -> Adjoint:
+def adjoint(terms: Sequence[Term], constants: list[float], *, careful: bool = False) -> Adjoint:
     """The adjoint of a section's loops. Constants that the rules need are added to the list."""
-    builder = _Builder(constants)
+    builder = _Builder(constants, careful)
     sweep = builder.reverse(terms, ())
     return Adjoint(sweep, tuple(builder.contributions), builder.temporaries)
 
@@ -55,6 +59,7 @@ def adjoint(terms: Sequence[Term], constants: list[float]) -> Adjoint:
 @dataclass
 class _Builder:
     constants: list[float]
+    careful: bool
     contributions: list[Term] = field(default_factory=list)
     temporaries: int = 0
     around: list[Any] = field(default_factory=list)  # the loops around what is being differentiated
@@ -128,6 +133,8 @@ class _Builder:
             return []
         coefs = s.out.coefs + (0,) * len(counters)
         known: list[Leaf] = [Ref(ADJOINT, s.out.base, coefs), Ref(NODE, s.out.base, coefs), *operands]
+        if self.careful:
+            rule = rule.careful()
         leaves = tuple(x if isinstance(x, float) else known[x] for x in rule.leaves)
         target = Ref(_GRADIENT_OF[ref.space], ref.base, ref.coefs)
         term: Term = Assign(target, True, leaves, rule.code)
@@ -167,7 +174,9 @@ class _Builder:
         if s.lists[0].space in _GRADIENT_OF:
             target = Ref(_GRADIENT_OF[s.lists[0].space], s.lists[0].base, s.lists[0].coefs)
             value = Ref(TEMPORARY, adjoints, (0,) * level + (1,))
-            sweep.append(For(n, (Assign(target, True, (value,)),)))
+            g = Ref(ADJOINT, s.out.base, (*s.out.coefs, 0))
+            kept: tuple[tuple[Leaf, ...], Code] = ((g, value), ((KEPT, (0, 1)),)) if self.careful else ((value,), ())
+            sweep.append(For(n, (Assign(target, True, *kept),)))
         return sweep
 
 
@@ -201,21 +210,19 @@ class Rule:
     leaves: tuple[int | float, ...]
     code: Code
 
-
-def partial_rule(op: Operation, k: int) -> Rule | None:
-    """The rule for operand k of a row with a fixed number of operands."""
-    return _partial_rule(op, k)
+    def careful(self) -> Rule:
+        """The same, but 0 where g is 0."""
+        if not any(op in (ops.mul, ops.div) for op, _ in self.code):
+            return self
+        g = next(place for place, x in enumerate(self.leaves) if isinstance(x, int) and x == 0)
+        return Rule(self.leaves, (*self.code, (KEPT, (g, len(self.leaves) + len(self.code) - 1))))
 
 
 @cache
-def _partial_rule(op: Operation, k: int) -> Rule | None:
+def partial_rule(op: Operation, k: int) -> Rule | None:
+    """The rule for operand k of a row with a fixed number of operands."""
     program = _run_rule(lambda *args: [op.partials[k](*args)], 2 + len(op.partials))
-    rule = _rule(program, program.outputs[0])
-    if rule is None or not any(step in (ops.mul, ops.div) for step, _ in rule.code):
-        return rule
-    # Where the branch not taken sent no gradient, none goes on: 0 times an infinite derivative would be nan.
-    g = next(place for place, x in enumerate(rule.leaves) if isinstance(x, int) and x == 0)
-    return Rule(rule.leaves, (*rule.code, (KEPT, (g, len(rule.leaves) + len(rule.code) - 1))))
+    return _rule(program, program.outputs[0])
 
 
 @cache

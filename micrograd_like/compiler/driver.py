@@ -2,17 +2,19 @@
 
 One module per number of lanes has the function `block`: load a few groups of samples into frames, run the nests on each,
 and add up the gradients. The main module has `run`: for every mini-batch the shared section, the blocks, the mean loss,
-and where training is asked for the step of SGD.
+and where training is asked for the step of SGD; `read`, which fetches the parameters' numbers; and `shuffle`.
+
+Lanes beyond the end of a mini-batch compute its last sample again, with the adjoint 0: what they add is 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from micrograd_like.compiler import emit
-from micrograd_like.compiler.adjoint import Adjoint
+from micrograd_like.compiler.adjoint import Adjoint, adjoint
 from micrograd_like.compiler.emit import ARGUMENTS, Emitter, Shape, definitions
 from micrograd_like.compiler.loops import For, Table, Term
 from micrograd_like.compiler.nest import (
@@ -27,10 +29,14 @@ from micrograd_like.compiler.nest import (
     TEMPORARY,
 )
 
-# What `run` is told, eight bytes each: numbers of samples, pointers, and doubles.
+# What the main module is told, eight bytes each. What changes from call to call comes first.
+CALL = (
+    "mode", "samples", "batch", "steps", "steps_per_epoch", "rows", "inputs", "rates", "block", "lanes", "most",
+    "momentum", "decay",
+)  # fmt: skip
 FIELDS = (
-    "samples", "batch", "steps", "rows", "inputs", "params", "shared", "consts", "tables", "gradient", "outputs",
-    "losses", "rates", "velocity", "momentum", "decay", "mode", "frames", "most", "wide", "middle", "one",
+    *CALL, "params", "shared", "consts", "tables", "gradient", "outputs", "losses", "velocity", "frames", "undefined",
+    "values", "data_offset", "type_offset", "number_offset", "float_type",
 )  # fmt: skip
 FORWARD, GRADIENT, TRAIN = range(3)
 
@@ -39,6 +45,7 @@ FORWARD, GRADIENT, TRAIN = range(3)
 class Nests:
     """A section, ready for the machine."""
 
+    terms: tuple[Term, ...]
     forward: tuple[Term, ...]
     backward: Adjoint
     slots: int
@@ -64,6 +71,17 @@ class Parts:
             self._collect(nests.forward)
             self._collect(nests.backward.sweep)
             self._collect(nests.backward.contributions)
+
+    def careful(self) -> Parts:
+        """The same program, its rules passing on nothing where the gradient is 0; see `adjoint`."""
+        constants = list(self.constants)
+
+        def again(nests: Nests) -> Nests:
+            return replace(nests, backward=adjoint(nests.terms, constants, careful=True))
+
+        return replace(
+            self, shared=again(self.shared), sample=again(self.sample), constants=constants, rows=[], tables={}
+        )
 
     def _collect(self, terms: Sequence[Term]) -> None:
         for term in terms:
@@ -136,7 +154,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
         e.do(f"br i1 {wants}, label %{name}, label %{name}.end")
         e.label(name)
         e.do(f"call void @llvm.memset.p0.i64(ptr {names[2]}, i8 0, i64 {sample.slots * lanes * 8}, i1 false)")
-        seed = e.splat("%seed")
+        seed = _seeds(e, first)
         e.do(f"store {vector} {seed}, ptr {_at(e, vector, names[2], sample.outputs)}, align {align}")
         e.do(f"call void @sweep({pointers})")
         e.do(f"br label %{name}.end")
@@ -165,7 +183,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
 ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }'
 _REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables"
 _BLOCK = (
-    "ptr noalias %frames, i64 %groups, i64 %first, ptr noalias %rows, ptr noalias %inputs, ptr noalias %params, "
+    "ptr noalias %frames, i64 %groups, i64 %first, i64 %last, ptr noalias %rows, ptr noalias %inputs, ptr noalias %params, "
     "ptr noalias %shared, ptr noalias %consts, ptr noalias %tables, double %seed, ptr noalias %gp, ptr noalias %gs, "
     "ptr noalias %out, i64 %mode"
 )
@@ -188,33 +206,68 @@ def _nests(
     return [text for text, _ in texts], set().union(*[used for _, used in texts])
 
 
+def _seeds(e: Emitter, first: str) -> str:
+    """The adjoint of each lane's loss: its share of the mean, or 0 beyond the last sample."""
+    if e.lanes == 1:
+        return "%seed"
+    integers = f"<{e.lanes} x i64>"
+
+    def everywhere(scalar: str) -> str:
+        one = e.put(f"insertelement {integers} poison, i64 {scalar}, i64 0")
+        return e.put(f"shufflevector {integers} {one}, {integers} poison, <{e.lanes} x i32> zeroinitializer")
+
+    lanes = ", ".join(f"i64 {lane}" for lane in range(e.lanes))
+    sample = e.put(f"add nsw {integers} {everywhere(first)}, <{lanes}>")
+    valid = e.put(f"icmp slt {integers} {sample}, {everywhere('%last')}")
+    return e.select(valid, e.splat("%seed"), e.number(0.0))
+
+
 def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str) -> None:
     """Transpose: sample by sample in memory, number by number in the frame, with one sample in each lane."""
     rows = []
+    final = e.put("sub nsw i64 %last, 1") if e.lanes > 1 else ""
     for lane in range(e.lanes):
-        place = e.put(f"getelementptr i64, ptr %rows, i64 {first}")
-        rows.append(e.put(f"load i64, ptr {_at(e, 'i64', place, lane)}, align 8"))
+        place = e.put(f"add nsw i64 {first}, {lane}") if lane else first
+        if e.lanes > 1:
+            e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
+            place = e.put(f"call i64 @llvm.smin.i64(i64 {place}, i64 {final})")
+        rows.append(e.put(f"load i64, ptr {_at(e, 'i64', '%rows', place)}, align 8"))
     start = 0
     for k, width in enumerate(parts.widths):
         source = e.put(f"load ptr, ptr {_at(e, 'ptr', '%inputs', k)}, align 8")
         samples = [_at(e, "double", source, e.put(f"mul nsw i64 {row}, {width}")) for row in rows]
         target = _at(e, e.type, frame, start)
+        squares = width // 4 * 4 if e.lanes % 4 == 0 else 0
 
-        def number(counter: str, _: Any, samples: list[str] = samples, target: str = target) -> list[str]:
-            value = "poison"
-            for lane, sample in enumerate(samples):
-                x = e.put(f"load double, ptr {_at(e, 'double', sample, counter)}, align 8")
-                value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
-            e.do(f"store {e.type} {value}, ptr {_at(e, e.type, target, counter)}, align {e.align}")
+        def four(counter: str, _: Any, samples: list[str] = samples, target: str = target) -> list[str]:
+            for lane in range(0, e.lanes, 4):
+                places = [_at(e, "double", sample, counter) for sample in samples[lane : lane + 4]]
+                square = [e.put(f"load <4 x double>, ptr {place}, align 8") for place in places]
+                for i, column in enumerate(e.transposed(square)):
+                    place = _at(e, e.type, target, e.put(f"add nuw nsw i64 {counter}, {i}"))
+                    e.do(f"store <4 x double> {column}, ptr {_at(e, 'double', place, lane)}, align 32")
             return []
 
-        if width:
-            e.loop(width, [], number)
+        def one(number: str, _: Any, samples: list[str] = samples, target: str = target) -> list[str]:
+            value = "poison"
+            for lane, sample in enumerate(samples):
+                x = e.put(f"load double, ptr {_at(e, 'double', sample, number)}, align 8")
+                value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
+            e.do(f"store {e.type} {value}, ptr {_at(e, e.type, target, number)}, align {e.align}")
+            return []
+
+        if squares:
+            e.loop(squares, [], four, 4)
+        if width - squares <= 3:
+            for number in range(squares, width):
+                one(str(number), ())
+        else:
+            e.loop(width, [], one)
         start += width
 
 
-def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
-    """The module with `run`. `lanes`: of the wide and of the middle blocks; the third kind has one."""
+def main_module(parts: Parts, check: bool) -> str:
+    """The module with `run`, `read` and `shuffle`."""
     shape = Shape(1, 1, 8)
     shared = parts.shared
     checked = None
@@ -238,21 +291,16 @@ def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
   store double %value, ptr %loss.place
   call void @llvm.memcpy.p0.p0.i64(ptr %outputs, ptr %value.place, i64 {8 * parts.outputs}, i1 false)
   br label %backward"""
-    blocks = (
-        _BLOCKS
-        .replace("$WIDE", str(lanes[0]))
-        .replace("$MIDDLE", str(lanes[1]))
-        .replace("$OUTPUTS", str(parts.outputs))
-    )
     text = (
-        _RUN
+        (_RUN + _READ + _SHUFFLE)
+        .replace("$BLOCKS", _BLOCKS if parts.widths else alone)
+        .replace("$OUTPUTS", str(parts.outputs))
         .replace("$FIELDS", fields)
         .replace("$SECTION", section)
         .replace("$SLOTS", str(shared.slots))
         .replace("$SHARED_BYTES", str(8 * shared.slots))
         .replace("$GRADIENT_BYTES", str(8 * parts.parameters))
         .replace("$SEED", "" if parts.widths else seed)
-        .replace("$BLOCKS", blocks if parts.widths else alone)
         .replace("$PARAMETERS", str(parts.parameters))
     )
     return "\n".join([
@@ -261,6 +309,7 @@ def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
         "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
         "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
         "declare i64 @llvm.umin.i64(i64, i64)",
+        "declare i32 @llvm.ctlz.i32(i32, i1)",
         *definitions(used, 1),
         ATTRIBUTES,
     ])  # fmt: skip
@@ -269,7 +318,8 @@ def main_module(parts: Parts, lanes: tuple[int, int], check: bool) -> str:
 def _kind(name: str) -> str:
     if name in ("momentum", "decay"):
         return "double"
-    return "i64" if name in ("samples", "batch", "steps", "mode", "most") else "ptr"
+    counts = ("mode", "samples", "batch", "steps", "steps_per_epoch", "lanes", "most")
+    return "i64" if name in counts or name.endswith("_offset") else "ptr"
 
 
 _RUN = """
@@ -288,14 +338,16 @@ $FIELDS
   %momentum.8 = shufflevector <8 x double> %momentum.1, <8 x double> poison, <8 x i32> zeroinitializer
   %decay.1 = insertelement <8 x double> poison, double %decay, i64 0
   %decay.8 = shufflevector <8 x double> %decay.1, <8 x double> poison, <8 x i32> zeroinitializer
-  br label %step
-step:
-  %s = phi i64 [ 0, %entry ], [ %s.next, %next ]
-  %loss.place = getelementptr double, ptr %losses, i64 %s
-  call void @shared_forward($SECTION)
-  br i1 %wants, label %clear, label %compute
+  br i1 %wants, label %clear, label %step
 clear:
   call void @llvm.memset.p0.i64(ptr %gradient, i8 0, i64 $GRADIENT_BYTES, i1 false)
+  br label %step
+step:
+  %s = phi i64 [ 0, %entry ], [ 0, %clear ], [ %s.next, %next ]
+  %loss.place = getelementptr double, ptr %losses, i64 %s
+  call void @shared_forward($SECTION)
+  br i1 %wants, label %clear.shared, label %compute
+clear.shared:
   call void @llvm.memset.p0.i64(ptr %gs, i8 0, i64 $SHARED_BYTES, i1 false)
   br label %compute
 compute:
@@ -306,7 +358,22 @@ shared.backward:
 $SEED
   call void @shared_sweep($SECTION)
   call void @shared_contribute($SECTION, i64 1)
-  br i1 %trains, label %update, label %next
+  br i1 %trains, label %update, label %look
+look:
+  %k = phi i64 [ 0, %shared.backward ], [ %k.next, %look ]
+  %nans = phi <8 x i1> [ zeroinitializer, %shared.backward ], [ %nans.next, %look ]
+  %k.place = getelementptr double, ptr %gradient, i64 %k
+  %g.here = load <8 x double>, ptr %k.place, align 8
+  %nans.here = fcmp uno <8 x double> %g.here, zeroinitializer
+  %nans.next = or <8 x i1> %nans, %nans.here
+  %k.next = add nuw nsw i64 %k, 8
+  %k.more = icmp ult i64 %k.next, $PARAMETERS
+  br i1 %k.more, label %look, label %looked
+looked:
+  %bits = bitcast <8 x i1> %nans.next to i8
+  %bits.64 = zext i8 %bits to i64
+  store i64 %bits.64, ptr %undefined.place
+  br label %next
 update:
   %rate.place = getelementptr double, ptr %rates, i64 %s
   %rate = load double, ptr %rate.place
@@ -320,8 +387,9 @@ move:
   %v.place = getelementptr double, ptr %velocity, i64 %i
   %p = load <8 x double>, ptr %p.place, align 8
   %g = load <8 x double>, ptr %g.place, align 8
-  br i1 %plain, label %moved, label %careful
-careful:
+  store <8 x double> zeroinitializer, ptr %g.place, align 8
+  br i1 %plain, label %moved, label %full
+full:
   %v = load <8 x double>, ptr %v.place, align 8
   %decayed = fmul <8 x double> %decay.8, %p
   %g.decayed = fadd <8 x double> %g, %decayed
@@ -332,7 +400,7 @@ careful:
   store <8 x double> %d.2, ptr %v.place, align 8
   br label %moved
 moved:
-  %d = phi <8 x double> [ %g, %move ], [ %d.2, %careful ]
+  %d = phi <8 x double> [ %g, %move ], [ %d.2, %full ]
   %change = fmul <8 x double> %rate.8, %d
   %p.new = fsub <8 x double> %p, %change
   store <8 x double> %p.new, ptr %p.place, align 8
@@ -348,47 +416,31 @@ end:
 }
 """
 
-_CALL = (
-    "ptr %frames, i64 $G, i64 $F, ptr %rows, ptr %inputs, ptr %params, ptr %shared, ptr %consts, ptr %tables, "
-    "double %share, ptr %gradient, ptr %gs, ptr %outputs, i64 %mode"
-)
-_BLOCKS = f"""
-  %first = mul i64 %s, %batch
-  %left = sub i64 %samples, %first
+_BLOCKS = """
+  %epoch = udiv i64 %s, %steps_per_epoch
+  %step.of.epoch = urem i64 %s, %steps_per_epoch
+  %before = mul i64 %epoch, %samples
+  %within = mul i64 %step.of.epoch, %batch
+  %first = add i64 %before, %within
+  %left = sub i64 %samples, %within
   %count = call i64 @llvm.umin.i64(i64 %batch, i64 %left)
   %last = add i64 %first, %count
   %count.double = uitofp i64 %count to double
   %share = fdiv double 1.0, %count.double
-  br label %wide.test
-wide.test:
-  %w = phi i64 [ %first, %compute ], [ %w.next, %wide.block ]
-  %w.left = sub i64 %last, %w
-  %w.possible = udiv i64 %w.left, $WIDE
-  %w.groups = call i64 @llvm.umin.i64(i64 %w.possible, i64 %most)
-  %w.done = icmp eq i64 %w.groups, 0
-  br i1 %w.done, label %middle.test, label %wide.block
-wide.block:
-  call void %wide({_CALL.replace("$G", "%w.groups").replace("$F", "%w")})
-  %w.samples = mul i64 %w.groups, $WIDE
-  %w.next = add i64 %w, %w.samples
-  br label %wide.test
-middle.test:
-  %m = phi i64 [ %w, %wide.test ], [ %m.next, %middle.block ]
-  %m.left = sub i64 %last, %m
-  %m.done = icmp ult i64 %m.left, $MIDDLE
-  br i1 %m.done, label %one.test, label %middle.block
-middle.block:
-  call void %middle({_CALL.replace("$G", "1").replace("$F", "%m")})
-  %m.next = add i64 %m, $MIDDLE
-  br label %middle.test
-one.test:
-  %o = phi i64 [ %m, %middle.test ], [ %o.next, %one.block ]
-  %o.done = icmp eq i64 %o, %last
-  br i1 %o.done, label %mean, label %one.block
-one.block:
-  call void %one({_CALL.replace("$G", "1").replace("$F", "%o")})
-  %o.next = add i64 %o, 1
-  br label %one.test
+  br label %block.step
+block.step:
+  %b = phi i64 [ %first, %compute ], [ %b.next, %block.step ]
+  %b.left = sub i64 %last, %b
+  %b.up = add i64 %b.left, %lanes
+  %b.up.1 = sub i64 %b.up, 1
+  %b.needed = udiv i64 %b.up.1, %lanes
+  %b.groups = call i64 @llvm.umin.i64(i64 %b.needed, i64 %most)
+  call void %block(ptr %frames, i64 %b.groups, i64 %b, i64 %last, ptr %rows, ptr %inputs, ptr %params, ptr %shared,
+    ptr %consts, ptr %tables, double %share, ptr %gradient, ptr %gs, ptr %outputs, i64 %mode)
+  %b.samples = mul i64 %b.groups, %lanes
+  %b.next = add i64 %b, %b.samples
+  %b.more = icmp ult i64 %b.next, %last
+  br i1 %b.more, label %block.step, label %mean
 mean:
   %l.first = mul i64 %first, $OUTPUTS
   %l.place = getelementptr double, ptr %outputs, i64 %l.first
@@ -411,5 +463,78 @@ mean.end:
   store double %mean.loss, ptr %loss.place
   br label %backward"""
 
+# Returns how many parameters were read: it stops at one whose number is no float. See objects.py.
+_READ = """
+define i64 @read(ptr %fields) #0 {
+entry:
+$FIELDS
+  br label %test
+test:
+  %i = phi i64 [ 0, %entry ], [ %i.next, %take ]
+  %done = icmp eq i64 %i, $PARAMETERS
+  br i1 %done, label %end, label %look
+look:
+  %value.place = getelementptr ptr, ptr %values, i64 %i
+  %value = load ptr, ptr %value.place
+  %data.place = getelementptr i8, ptr %value, i64 %data_offset
+  %data = load ptr, ptr %data.place
+  %type.place = getelementptr i8, ptr %data, i64 %type_offset
+  %type = load ptr, ptr %type.place
+  %is.float = icmp eq ptr %type, %float_type
+  br i1 %is.float, label %take, label %end
+take:
+  %number.place = getelementptr i8, ptr %data, i64 %number_offset
+  %number = load double, ptr %number.place
+  %param.place = getelementptr double, ptr %params, i64 %i
+  store double %number, ptr %param.place
+  %i.next = add nuw nsw i64 %i, 1
+  br label %test
+end:
+  ret i64 %i
+}
+"""
 
-__all__ = ["ARGUMENTS", "FIELDS", "Nests", "Parts", "block_module", "main_module"]
+# Returns how many random words the shuffle took, or -1 where they did not suffice. See shuffling.py.
+_SHUFFLE = """
+define i64 @shuffle(ptr %words, i64 %available, ptr %rows, i64 %n) #0 {
+entry:
+  br label %element
+element:
+  %i = phi i64 [ %n, %entry ], [ %i.next, %swap ]
+  %used = phi i64 [ 0, %entry ], [ %used.next, %swap ]
+  %more = icmp ugt i64 %i, 1
+  br i1 %more, label %choices, label %end
+choices:
+  %choices.32 = trunc i64 %i to i32
+  %shift = call i32 @llvm.ctlz.i32(i32 %choices.32, i1 false)
+  br label %draw
+draw:
+  %k = phi i64 [ %used, %choices ], [ %used.next, %take ]
+  %enough = icmp ult i64 %k, %available
+  br i1 %enough, label %take, label %short
+take:
+  %word.place = getelementptr i32, ptr %words, i64 %k
+  %word = load i32, ptr %word.place
+  %used.next = add nuw nsw i64 %k, 1
+  %j.32 = lshr i32 %word, %shift
+  %j = zext i32 %j.32 to i64
+  %fits = icmp ult i64 %j, %i
+  br i1 %fits, label %swap, label %draw
+swap:
+  %i.next = sub nuw nsw i64 %i, 1
+  %a.place = getelementptr i64, ptr %rows, i64 %i.next
+  %b.place = getelementptr i64, ptr %rows, i64 %j
+  %a = load i64, ptr %a.place
+  %b = load i64, ptr %b.place
+  store i64 %b, ptr %a.place
+  store i64 %a, ptr %b.place
+  br label %element
+end:
+  ret i64 %used
+short:
+  ret i64 -1
+}
+"""
+
+
+__all__ = ["ARGUMENTS", "CALL", "FIELDS", "Nests", "Parts", "block_module", "main_module"]

@@ -43,6 +43,9 @@ POINTERS = {
 ARGUMENTS = ", ".join(f"ptr noalias {p}" for p in (*POINTERS.values(), "%tables"))
 _CHEAP = frozenset(op for op in FORMS if op.name in ("add", "sub", "mul", "neg", "relu", "abs", "where", "max", "min"))
 
+# Which of the eight numbers of two vectors of four go side by side.
+EVEN, ODD, LOW, HIGH = (0, 4, 2, 6), (1, 5, 3, 7), (0, 1, 4, 5), (2, 3, 6, 7)
+
 Counter = tuple[str, int]  # the name of an LLVM value ("" for none), and what is added to it
 Environment = tuple[Counter, ...]  # one counter per level
 
@@ -338,6 +341,17 @@ class Emitter(Writer):
             )
         return self.put(f"fadd <{half} x double> {parts[0]}, {parts[1]}")
 
+    def paired(self, x: str, y: str, mask: Sequence[int]) -> str:
+        """Four numbers out of two vectors of four."""
+        chosen = ", ".join(f"i32 {i}" for i in mask)
+        return self.put(f"shufflevector <4 x double> {x}, <4 x double> {y}, <4 x i32> <{chosen}>")
+
+    def transposed(self, square: Sequence[str]) -> list[str]:
+        """Four vectors of four numbers, their rows made columns."""
+        a, b, c, d = square
+        pairs = [(self.paired(a, b, mask), self.paired(c, d, mask)) for mask in (EVEN, ODD)]
+        return [self.paired(ab, cd, mask) for mask in (LOW, HIGH) for ab, cd in pairs]
+
     def add_to_scalar(self, key: Any, x: str) -> None:
         pointer = self.pointer(key)
         old = self.put(f"load double, ptr {pointer}, align 8")
@@ -449,16 +463,11 @@ class Emitter(Writer):
         while lanes > 4:
             narrow, lanes = [self.halved(x, lanes) for x in narrow], lanes // 2
 
-        def paired(x: str, y: str, even: str, odd: str) -> str:
-            shuffles = [
-                self.put(f"shufflevector <4 x double> {x}, <4 x double> {y}, <4 x i32> <{mask}>")
-                for mask in (even, odd)
-            ]
-            return self.put(f"fadd <4 x double> {shuffles[0]}, {shuffles[1]}")
+        def added(x: str, y: str, one: Sequence[int], other: Sequence[int]) -> str:
+            return self.put(f"fadd <4 x double> {self.paired(x, y, one)}, {self.paired(x, y, other)}")
 
-        neighbours = ("i32 0, i32 4, i32 2, i32 6", "i32 1, i32 5, i32 3, i32 7")
-        ab, cd = paired(narrow[0], narrow[1], *neighbours), paired(narrow[2], narrow[3], *neighbours)
-        sums = paired(ab, cd, "i32 0, i32 1, i32 4, i32 5", "i32 2, i32 3, i32 6, i32 7")
+        ab, cd = added(narrow[0], narrow[1], EVEN, ODD), added(narrow[2], narrow[3], EVEN, ODD)
+        sums = added(ab, cd, LOW, HIGH)
         pointer = self.pointer(key)
         old = self.put(f"load <4 x double>, ptr {pointer}, align 8")
         total = self.put(f"fadd <4 x double> {old}, {sums}")

@@ -32,7 +32,7 @@ class CompiledModel:
             return None
         training = Training(self.program, self.optimizer, self.arrays, self.count, batch_size)
         try:
-            losses, outputs = training.epoch(order)
+            losses, outputs = training.run(self.program._numpy.array([order]))
         except ValueError:
             return None
         return losses.tolist(), self._outputs(outputs)
@@ -40,7 +40,7 @@ class CompiledModel:
     def step(self, rows: Sequence[int], outputs: list[Any]) -> Value:
         """The mean loss of some samples, and its gradient in the parameters' `.grad`."""
         arrays = [array[list(rows)] for array in self.arrays]
-        loss, gradient, values = self.program._gradient(arrays, len(rows))
+        loss, gradient, values = self.program._gradient(arrays, len(rows), with_outputs=True)
         outputs += self._outputs(values)
         for p, g in zip(self.parameters, gradient.tolist(), strict=True):
             p.grad = g

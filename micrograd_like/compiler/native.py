@@ -101,9 +101,14 @@ class Loaded:
             )  # which it then owns
             self._engine.add_object_file(binding.ObjectFileRef.from_data(code))
             self._engine.finalize_object()
-        self.address: int = self._engine.get_function_address(symbol)
-        if not self.address:
+        self.address = self.find(symbol)
+
+    def find(self, symbol: str) -> int:
+        """The address of a function. Raises RuntimeError for one that is not there."""
+        address: int = self._engine.get_function_address(symbol)
+        if not address:
             raise RuntimeError(f"the machine code has no function {symbol!r}")
+        return address
 
 
 def load(key: str, symbol: str, make: Callable[[], bytes], cached: bool) -> Loaded:

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import isfinite, prod
+from math import prod
 from typing import Any
 
-from micrograd_like import ieee
 from micrograd_like._extras import require
 from micrograd_like.compiler import loops, native
 from micrograd_like.compiler.adjoint import adjoint
-from micrograd_like.compiler.driver import FIELDS, FORWARD, GRADIENT, TRAIN, Nests, Parts, block_module, main_module
-from micrograd_like.compiler.emit import Shape
+from micrograd_like.compiler.driver import FORWARD, GRADIENT, TRAIN, Nests, Parts
 from micrograd_like.compiler.flow import Section, flow
 from micrograd_like.compiler.nest import lower
+from micrograd_like.compiler.runtime import Machine
 from micrograd_like.compiler.trace import Trace, check_parameters, trace
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD
 
-FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a core's second cache holds
+BETWEEN = 10**8  # parameters times samples that are trained between two looks at Ctrl-C: some hundredths of a second
 
 
 def compile(
@@ -71,7 +69,7 @@ def build(recorded: Trace) -> Parts:
     def nests(section: Section) -> Nests:
         terms = loops.recover(section)
         texts.append(loops.show(terms, constants))
-        return Nests(lower(terms, constants), adjoint(terms, constants), section.slots, section.outputs)
+        return Nests(tuple(terms), lower(terms, constants), adjoint(terms, constants), section.slots, section.outputs)
 
     widths = tuple(prod(shape) for shape in recorded.inputs.values())
     shared, sample = nests(flowing.shared), nests(flowing.sample)
@@ -114,7 +112,7 @@ class Program:
     """
 
     def __init__(self, parts: Parts, recorded: Trace, parameters: Sequence[Value], cached: bool = True) -> None:
-        self.parameters = list(parameters)
+        self.parameters = tuple(parameters)
         self._cached = cached
         self._parts = parts
         self._shapes = dict(recorded.inputs)
@@ -124,11 +122,13 @@ class Program:
         self._prepare()
 
     def _prepare(self) -> None:
+        self._numpy = require("numpy", extra="compiled")
         self._lock = threading.Lock()
-        self._machine: _Machine | None = None
+        self._machine: Machine | None = None
+        self._careful: Machine | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_lock", "_machine")}
+        return {k: v for k, v in vars(self).items() if k not in ("_numpy", "_lock", "_machine", "_careful")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -180,12 +180,16 @@ class Program:
         self._needs_loss()
         return self._gradient(*self._arrays(inputs, named))[:2]
 
-    def _gradient(self, arrays: list[Any], count: int) -> tuple[float, Any, Any]:
-        """(mean loss, gradient, outputs)."""
+    def _gradient(self, arrays: list[Any], count: int, *, with_outputs: bool = False) -> tuple[float, Any, Any]:
+        """(mean loss, gradient, outputs where they are wanted)."""
         with self._lock:
             machine = self._ready()
             machine.run(GRADIENT, arrays, count)
-            return float(machine.losses[0]), machine.gradient.copy(), machine.outputs[: count or 1].copy()
+            if machine.is_undefined:
+                machine = self._ready(careful=True)
+                machine.run(GRADIENT, arrays, count)
+            outputs = machine.outputs[: count or 1].copy() if with_outputs else None
+            return float(machine.losses[0]), machine.gradient.copy(), outputs
 
     def sgd(
         self,
@@ -201,10 +205,10 @@ class Program:
     ) -> Any:
         """Train by mini-batch SGD, with the rule and the arguments of `SGD` and the order of samples of `fit`.
 
-        The losses of all steps, as an array, each before its step. With shuffle=False every epoch takes the samples in
-        the order in which they are given. The loop over an epoch's mini-batches is machine
-        code. Parameters are written back after every epoch, so that Ctrl-C between two keeps what was learned. A
-        program without inputs takes `epochs` steps.
+        The losses of all steps, as an array, each before its step. With shuffle=False, or where a step takes all
+        of them, the samples stay in the order in which they are given. The loop over an epoch's mini-batches is machine
+        code. Parameters are written back every few hundredths of a second, or after an epoch that takes longer, and
+        Ctrl-C keeps them. A program without inputs takes `epochs` steps.
 
         Raises:
             ValueError: a number is out of its range; nothing has been trained. Or the loss or a parameter stopped being
@@ -216,15 +220,19 @@ class Program:
         if batch_size is not None:
             _check_count("batch_size", batch_size)
         optimizer = SGD(self.parameters, lr, momentum, weight_decay)
-        training = Training(self, optimizer, arrays, count, batch_size or max(count, 1))
+        size = min(batch_size or max(count, 1), max(count, 1))
+        shuffle = shuffle and size < count  # a whole batch has no order
+        training = Training(self, optimizer, arrays, count, size)
         rng = seed if isinstance(seed, random.Random) else random.Random(seed)
-        order = list(range(count))
+        order = self._numpy.arange(count)
+        at_once = max(1, BETWEEN // (max(count, 1) * len(self.parameters)))
         losses = []
-        for _ in range(epochs):
-            if shuffle:
-                rng.shuffle(order)
-            losses.append(training.epoch(order)[0])
-        return require("numpy", extra="compiled").concatenate(losses)
+        for first in range(0, epochs, at_once):
+            now = min(at_once, epochs - first)
+            orders = training.shuffled(rng, order, now) if shuffle else self._numpy.tile(order, (now, 1))
+            order = orders[-1]
+            losses.append(training.run(orders)[0])
+        return self._numpy.concatenate(losses)
 
     def _needs_loss(self) -> None:
         if not self._has_loss:
@@ -242,19 +250,13 @@ class Program:
 
     def _arrays(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[list[Any], int]:
         """The inputs as arrays of doubles, and how many samples they have; checked."""
-        import numpy
-
+        numpy = self._numpy
         names = list(self._shapes)
-        if len(inputs) > len(names) or named.keys() - set(names[len(inputs) :]):
-            raise TypeError(
-                f"expected the inputs {', '.join(names) or '(none)'}; got {len(inputs)} and {sorted(named)}"
-            )
-        given = dict(zip(names, inputs, strict=False)) | dict(named)
-        if missing := [name for name in names if name not in given]:
-            raise TypeError(f"missing inputs: {', '.join(missing)}")
+        if named or len(inputs) != len(names):
+            inputs = self._in_order(names, inputs, named)
         arrays = []
-        for name, shape in self._shapes.items():
-            array = numpy.ascontiguousarray(given[name], dtype=numpy.float64)
+        for (name, shape), given in zip(self._shapes.items(), inputs, strict=True):
+            array = numpy.ascontiguousarray(given, dtype=numpy.float64)
             if array.shape[1:] != shape or array.ndim != 1 + len(shape):
                 expected = ", ".join(["samples", *map(str, shape)])
                 raise ValueError(f"expected {name} of the shape ({expected}), got {array.shape}")
@@ -265,12 +267,24 @@ class Program:
                 raise ValueError(f"expected as many samples in {name} as in {names[0]}, {count}; got {len(array)}")
         if arrays and not count:
             raise ValueError("expected at least one sample, got none")
-        self._check_gathers(arrays)
+        if self._gathers:
+            self._check_gathers(arrays)
         return arrays, count
 
-    def _check_gathers(self, arrays: list[Any]) -> None:
-        import numpy
+    @staticmethod
+    def _in_order(names: list[str], inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The inputs, some of them given by name. Raises TypeError for missing and for unknown ones."""
+        if len(inputs) > len(names) or named.keys() - set(names[len(inputs) :]):
+            raise TypeError(
+                f"expected the inputs {', '.join(names) or '(none)'}; got {len(inputs)} and {sorted(named)}"
+            )
+        given = dict(zip(names, inputs, strict=False)) | dict(named)
+        if missing := [name for name in names if name not in given]:
+            raise TypeError(f"missing inputs: {', '.join(missing)}")
+        return tuple(given[name] for name in names)
 
+    def _check_gathers(self, arrays: list[Any]) -> None:
+        numpy = self._numpy
         for place, size in self._gathers:
             start = 0
             for name, array in zip(self._shapes, arrays, strict=True):
@@ -286,12 +300,14 @@ class Program:
                         )
                 start += flat.shape[1]
 
-    def _ready(self) -> _Machine:
-        """The machine, with the parameters as they are now."""
-        if self._machine is None:
-            self._machine = _Machine(self._parts, self._cached)
-        self._machine.read(self.parameters)
-        return self._machine
+    def _ready(self, *, careful: bool = False) -> Machine:
+        """The machine, with the parameters as they are now; the careful one where the other's gradient is nan."""
+        if careful:
+            machine = self._careful = self._careful or Machine(self._parts.careful(), self.parameters, self._cached)
+        else:
+            machine = self._machine = self._machine or Machine(self._parts, self.parameters, self._cached)
+        machine.read()
+        return machine
 
 
 def _structured(structure: Any, outputs: Any) -> Any:
@@ -308,168 +324,77 @@ def _check_count(name: str, count: Any) -> None:
 
 
 class Training:
-    """A training run that is done epoch by epoch."""
+    """A training run that is done a few epochs at a time."""
 
     def __init__(self, program: Program, optimizer: SGD, arrays: list[Any], count: int, batch_size: int) -> None:
         self.program, self.optimizer, self.arrays, self.count = program, optimizer, arrays, count
         self.batch_size = batch_size
+        self.steps = -(-count // batch_size) or 1
 
-    def epoch(self, order: Sequence[int]) -> tuple[Any, Any]:
-        """Use every sample once, in that order: (the loss of each step, the outputs of each sample in that order).
+    def shuffled(self, rng: random.Random, order: Any, count: int) -> Any:
+        """An array of so many orders of the samples, each shuffled from the one before."""
+        with self.program._lock:
+            return self.program._ready().shuffled(rng, order, count)
+
+    def run(self, orders: Any) -> tuple[Any, Any]:
+        """Epochs, one for each row of an array of orders: (the loss of each step, the outputs of each sample in order).
 
         Raises:
-            ValueError: the loss or a parameter stopped being finite; nothing has changed.
+            ValueError: the loss or a parameter stopped being finite; the parameters are those before that epoch.
         """
-        import numpy
-
-        program, optimizer = self.program, self.optimizer
-        steps = -(-self.count // self.batch_size) or 1
-        rates = []
-        for _ in range(steps):
-            rates.append(optimizer.learning_rate())
-            optimizer.steps += 1
-        with program._lock:
-            machine = program._ready()
-            machine.velocity[:] = [float(v) for v in optimizer.velocities]
-            machine.run(
-                TRAIN, self.arrays, self.count, batch=self.batch_size, order=order, rates=rates,
-                momentum=optimizer.momentum, decay=optimizer.weight_decay,
-            )  # fmt: skip
-            losses = machine.losses[:steps].copy()
-            if not (numpy.isfinite(losses).all() and numpy.isfinite(machine.params).all()):
-                optimizer.steps -= steps
-                step = int(numpy.isfinite(losses).argmin()) if not numpy.isfinite(losses).all() else steps - 1
-                machine.forget()
-                raise ValueError(
-                    f"step {optimizer.steps + step}: the loss is {losses[step]} or a parameter stopped being finite; "
-                    "the parameters are those before this epoch; is the learning rate too large?"
-                )
-            machine.write(program.parameters)
-            if optimizer.momentum:
-                optimizer.velocities = machine.velocity.tolist()
-            return losses, machine.outputs[: self.count or 1].copy()
-
-
-class _Machine:
-    """Machine code and the arrays it works on."""
-
-    def __init__(self, parts: Parts, cached: bool, check: bool = False) -> None:
-        import numpy
-
-        self.numpy = numpy
-        self.parts = parts
-        width = native.width()
-        self.shapes = {"wide": Shape(2 * width, width, 4), "middle": Shape(width, width, 4), "one": Shape(1, 1, 8, 1)}
-        self.content = repr((parts, check)) if cached else ""
-        self.cached, self.check = cached, check
-        self.loaded: dict[str, native.Loaded] = {}
-        # The machine code moves eight parameters at a time, so that the arrays have room for a few more.
-        self.all = [numpy.zeros(parts.parameters + 8) for _ in range(3)]
-        self.params, self.gradient, self.velocity = (array[: parts.parameters] for array in self.all)
-        self.shared = numpy.zeros(max(parts.shared_frame, 1))
-        self.consts = numpy.array(parts.constants)
-        self.tables = numpy.array(parts.rows, dtype=numpy.int64)
-        frame = 8 * parts.frame * self.shapes["wide"].lanes
-        self.most = max(1, FRAMES // frame)
-        self.frames_memory = numpy.zeros(self.most * frame // 8 + 16)
-        address = self.frames_memory.__array_interface__["data"][0]
-        self.frames = -(-address // 128) * 128
-        self.capacity = 0
-        self.steps = 0
-        self.order: Any = None
-        self.known: list[Any] = []
-        self.fields = numpy.zeros(len(FIELDS), dtype=numpy.int64)
-        self.place = {name: k for k, name in enumerate(FIELDS)}
-        for name in ("params", "shared", "consts", "tables", "gradient", "velocity"):
-            self.set(name, _address(getattr(self, name)))
-        self.set("frames", self.frames)
-        self.set("most", self.most)
-        lanes = self.shapes["wide"].lanes, self.shapes["middle"].lanes
-        self.entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(
-            self.load("main", "run", lambda: main_module(parts, lanes, check), False)
+        optimizer, before = self.optimizer, self.optimizer.steps
+        rates = self._rates(len(orders))
+        with self.program._lock:
+            found = self._try(orders, rates, careful=False)
+            if found is None and len(orders) == 1:
+                found = self._try(orders, rates, careful=True)
+            if found is not None:
+                return found
+        if len(orders) > 1:  # one by one, as far as they go
+            optimizer.steps = before
+            parts = [self.run(orders[k : k + 1]) for k in range(len(orders))]
+            numpy = self.program._numpy
+            return tuple(numpy.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+        optimizer.steps = before
+        step, loss = self.failed
+        raise ValueError(
+            f"step {before + step}: the loss is {loss} or a parameter stopped being finite; "
+            "the parameters are those before this epoch; is the learning rate too large?"
         )
-        self.fields_address = _address(self.fields)
 
-    def load(self, name: str, symbol: str, text: Callable[[], str], optimize: bool) -> int:
-        """The address of a module's function; made when it is first needed."""
-        if name not in self.loaded:
-            key = native.digest(self.content, name) if self.cached else ""
-            make = lambda: native.machine_code(text(), optimize)  # noqa: E731
-            self.loaded[name] = native.load(key, symbol, make, self.cached)
-        return self.loaded[name].address
+    def _rates(self, epochs: int) -> Any:
+        """The learning rates of the coming steps, which the optimizer counts."""
+        optimizer, steps = self.optimizer, epochs * self.steps
+        if callable(optimizer.lr):
+            rates = []
+            for _ in range(steps):
+                rates.append(optimizer.learning_rate())
+                optimizer.steps += 1
+        else:
+            rates = [optimizer.lr] * steps
+            optimizer.steps += steps
+        return self.program._numpy.array(rates, dtype=float)
 
-    def set(self, name: str, value: int) -> None:
-        self.fields[self.place[name]] = value
-
-    def read(self, parameters: Sequence[Value]) -> None:
-        """Take the parameters' numbers over, if any has changed."""
-        now = [p.data for p in parameters]
-        if now != self.known:
-            self.params[:] = [ieee.as_float(x) for x in now]
-            self.known = now
-
-    def write(self, parameters: Sequence[Value]) -> None:
-        self.known = self.params.tolist()
-        for p, x in zip(parameters, self.known, strict=True):
-            p.data = x
-
-    def forget(self) -> None:
-        self.known = []
-
-    def run(
-        self,
-        mode: int,
-        arrays: list[Any],
-        count: int,
-        batch: int | None = None,
-        order: Sequence[int] | None = None,
-        rates: Sequence[float] = (),
-        momentum: float = 0.0,
-        decay: float = 0.0,
-    ) -> None:
-        """Run the driver over all samples, in mini-batches where it trains."""
-        numpy = self.numpy
-        batch = batch or count or 1
-        steps = -(-count // batch) or 1
-        if count > self.capacity or self.capacity == 0:
-            self.capacity = max(count, 1)
-            self.rows = numpy.arange(self.capacity)
-            self.outputs = numpy.empty((self.capacity, self.parts.outputs))
-            self.set("outputs", _address(self.outputs))
-        if steps > self.steps:
-            self.steps = steps
-            self.losses = numpy.empty(steps)
-            self.set("losses", _address(self.losses))
-        rows = self.rows if order is None else numpy.array(order, dtype=numpy.int64)
-        pointers = numpy.array([_address(a) for a in arrays], dtype=numpy.int64)
-        learning = numpy.array(rates, dtype=numpy.float64)
-        if arrays:
-            self.blocks(count, batch)
-        for name, value in {
-            "samples": count, "batch": batch, "steps": steps, "mode": mode, "rows": _address(rows),
-            "inputs": _address(pointers), "rates": _address(learning),
-        }.items():  # fmt: skip
-            self.set(name, value)
-        doubles = self.fields.view(numpy.float64)
-        doubles[self.place["momentum"]], doubles[self.place["decay"]] = momentum, decay
-        self.lent = (arrays, rows, pointers, learning)  # alive as long as the fields point to them
-        self.entry(self.fields_address)
-
-    def blocks(self, count: int, batch: int) -> None:
-        """Compile the kinds of blocks that mini-batches of this size need."""
-        wide, middle = self.shapes["wide"].lanes, self.shapes["middle"].lanes
-        for n in {min(batch, count), count % batch or batch}:
-            needed = {"wide": n // wide, "middle": n % wide // middle, "one": n % middle}
-            for name, groups in needed.items():
-                if groups:
-                    shape = self.shapes[name]
-                    text = lambda shape=shape: block_module(self.parts, shape, self.check)  # noqa: E731
-                    self.set(name, self.load(name, "block", text, name == "one" and not self.parts.rows))
+    def _try(self, orders: Any, rates: Any, careful: bool) -> tuple[Any, Any] | None:
+        """What `run` returns; None where a number stopped being finite, and then nothing has changed."""
+        program, optimizer = self.program, self.optimizer
+        isfinite = program._numpy.isfinite
+        machine = program._ready(careful=careful)
+        if optimizer.momentum:
+            machine.velocity[:] = [float(v) for v in optimizer.velocities]
+        machine.run(
+            TRAIN, self.arrays, self.count, batch=self.batch_size, orders=orders, rates=rates,
+            momentum=float(optimizer.momentum), decay=float(optimizer.weight_decay),
+        )  # fmt: skip
+        losses = machine.losses[: len(rates)].copy()
+        if not (isfinite(losses).all() and isfinite(machine.params).all()):
+            step = len(rates) - 1 if isfinite(losses).all() else int(isfinite(losses).argmin())
+            self.failed = step, losses[step]
+            return None
+        machine.write()
+        if optimizer.momentum:
+            optimizer.velocities = machine.velocity.tolist()
+        return losses, machine.outputs[: len(orders) * self.count or 1].copy()
 
 
-def _address(array: Any) -> int:
-    address: int = array.__array_interface__["data"][0]
-    return address
-
-
-__all__ = ["Program", "Training", "build", "compile", "isfinite"]
+__all__ = ["Program", "Training", "build", "compile"]
