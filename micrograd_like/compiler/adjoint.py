@@ -34,6 +34,7 @@ from micrograd_like.compiler.nest import (
     moved,
     stored,
 )
+from micrograd_like.compiler.sums import settle
 from micrograd_like.compiler.trace import CONST, COPY, INPUT, KEPT, NODE, PARAM, SHARED, SHIFT, Trace, is_composed
 from micrograd_like.ops import Operation
 
@@ -47,13 +48,21 @@ class Adjoint:
     sweep: tuple[Term, ...] = ()
     contributions: tuple[Term, ...] = ()
     temporaries: int = 0
+    seed: int | None = None
+    zeroed: tuple[int, ...] | None = None  # the slots whose adjoints must be 0 before the sweep; None for all
 
 
-def adjoint(terms: Sequence[Term], constants: list[float], *, careful: bool = False) -> Adjoint:
-    """The adjoint of a section's loops. Constants that the rules need are added to the list."""
+def adjoint(
+    terms: Sequence[Term], constants: list[float], seed: int | None = None, *, careful: bool = False
+) -> Adjoint:
+    """The adjoint of a section's loops. Constants that the rules need are added to the list.
+
+    `seed`: the slot of the loss, if no other adjoint is given before the sweep.
+    """
     builder = _Builder(constants, careful)
     sweep = builder.reverse(terms, ())
-    return Adjoint(sweep, tuple(builder.contributions), builder.temporaries)
+    sweep, zeroed = settle(sweep, builder.contributions, seed)
+    return Adjoint(sweep, tuple(builder.contributions), builder.temporaries, seed, zeroed)
 
 
 @dataclass

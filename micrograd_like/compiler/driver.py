@@ -77,7 +77,7 @@ class Parts:
         constants = list(self.constants)
 
         def again(nests: Nests) -> Nests:
-            return replace(nests, backward=adjoint(nests.terms, constants, careful=True))
+            return replace(nests, backward=adjoint(nests.terms, constants, nests.backward.seed, careful=True))
 
         return replace(
             self, shared=again(self.shared), sample=again(self.sample), constants=constants, rows=[], tables={}
@@ -153,7 +153,9 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
         name = f"backward{e.names}"
         e.do(f"br i1 {wants}, label %{name}, label %{name}.end")
         e.label(name)
-        e.do(f"call void @llvm.memset.p0.i64(ptr {names[2]}, i8 0, i64 {sample.slots * lanes * 8}, i1 false)")
+        for start, count in _runs(sample.backward.zeroed, sample.slots):
+            there = _at(e, vector, names[2], start)
+            e.do(f"call void @llvm.memset.p0.i64(ptr {there}, i8 0, i64 {count * lanes * 8}, i1 false)")
         seed = _seeds(e, first)
         e.do(f"store {vector} {seed}, ptr {_at(e, vector, names[2], sample.outputs)}, align {align}")
         e.do(f"call void @sweep({pointers})")
@@ -204,6 +206,19 @@ def _nests(
         emit.contributions(f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked),
     ]
     return [text for text, _ in texts], set().union(*[used for _, used in texts])
+
+
+def _runs(slots: Sequence[int] | None, everything: int) -> list[tuple[int, int]]:
+    """Slots as (first, count) of neighbours; None means all."""
+    if slots is None:
+        return [(0, everything)]
+    runs: list[tuple[int, int]] = []
+    for slot in slots:
+        if runs and sum(runs[-1]) == slot:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((slot, 1))
+    return runs
 
 
 def _seeds(e: Emitter, first: str) -> str:

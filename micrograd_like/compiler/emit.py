@@ -213,7 +213,7 @@ class Emitter(Writer):
 
     def reduce(self, term: Reduce, envs: Sequence[Environment]) -> None:
         for leaf in term.leaves:
-            if not any(leaf.coefs[len(envs[0]) :]):  # what the counters do not move is loaded before
+            if isinstance(leaf, Ref) and not any(leaf.coefs[len(envs[0]) :]):  # what the counters do not move is loaded before
                 for env in envs:
                     self.load(leaf, (*env, *[("", 0)] * len(term.trips)))
 

@@ -46,7 +46,7 @@ class Reduce:
     op: Operation
     first: Leaf
     trips: tuple[int, ...]
-    leaves: tuple[Ref, ...]
+    leaves: tuple[Leaf, ...]
     code: Code = ()
 
 
@@ -170,7 +170,7 @@ def accesses(terms: Sequence[Term], ranges: tuple[Range, ...] = ()) -> Iterator[
                 yield from accesses(body, (*ranges, *columns))
         elif isinstance(term, Reduce):
             inner = (*ranges, *[(0, n - 1) for n in term.trips])
-            yield from (Access(ref, "read", inner) for ref in term.leaves)
+            yield from (Access(ref, "read", inner) for ref in term.leaves if isinstance(ref, Ref))
             if isinstance(term.first, Ref):
                 yield Access(term.first, "read", ranges)
             yield Access(term.target, "write", ranges)

@@ -66,13 +66,14 @@ def build(recorded: Trace) -> Parts:
     constants = flowing.constants
     texts: list[str] = []
 
-    def nests(section: Section) -> Nests:
+    def nests(section: Section, seed: int | None) -> Nests:
         terms = loops.recover(section)
         texts.append(loops.show(terms, constants))
-        return Nests(tuple(terms), lower(terms, constants), adjoint(terms, constants), section.slots, section.outputs)
+        back = adjoint(terms, constants, seed)
+        return Nests(tuple(terms), lower(terms, constants), back, section.slots, section.outputs)
 
     widths = tuple(prod(shape) for shape in recorded.inputs.values())
-    shared, sample = nests(flowing.shared), nests(flowing.sample)
+    shared, sample = nests(flowing.shared, None), nests(flowing.sample, flowing.sample.outputs)
     parts = Parts(shared, sample, widths, recorded.parameters, constants, len(recorded.outputs))
     parts.text = _pseudo_code(recorded, *texts)
     return parts

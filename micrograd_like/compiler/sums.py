@@ -1,0 +1,129 @@
+"""Stage 6, sums: the backward sweep's accumulations as sums in registers, and what must be zero before it starts.
+
+Reverse mode adds to memory: every use of a node adds to its adjoint. Where a loop nest does nothing but that, its
+counters change places, so that those which do not move the target run innermost: they become a `Reduce`, whose sum is
+in a register, in the same order as before. And where nobody has written to the target before, it need not be zero first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from micrograd_like import ops
+from micrograd_like.compiler.loops import For, Ref, Table, Term
+from micrograd_like.compiler.nest import ADJOINT, Access, Assign, Leaf, Range, Reduce, accesses, may_meet
+
+
+def settle(
+    sweep: Sequence[Term], contributions: Sequence[Term], seed: int | None
+) -> tuple[tuple[Term, ...], tuple[int, ...] | None]:
+    """(the sweep with its sums, the slots whose adjoints must be zero before it; None for all).
+
+    `seed`: the only slot whose adjoint is given before the sweep; None where others may be, or are not known.
+    """
+    terms = [part for term in sweep for part in split(term)]
+    if seed is None or any(isinstance(term, Table) for term in terms):
+        return tuple(_summed(term) for term in terms), None
+    written = [Access(Ref(ADJOINT, seed), "write", ())]
+    first: set[int] = set()
+    settled: list[Term] = []
+    for term in terms:
+        trips, inner = _accumulation(term, ())
+        ranges = [(0, n - 1) for n in trips]
+        fresh = (
+            inner is not None
+            and _apart(inner.target.coefs, trips)
+            and not any(may_meet(inner.target, a.ref, ranges, a.ranges) for a in written)
+        )
+        if inner is not None and fresh:
+            first.update(_addresses(inner.target, ranges))
+        settled.append(_summed(term, fresh=fresh))
+        written += [a for a in accesses([term]) if a.kind != "read" and a.ref.space == ADJOINT]
+    touched = {
+        address
+        for access in accesses([*settled, *contributions])
+        if access.ref.space == ADJOINT
+        for address in _addresses(access.ref, access.ranges)
+    }
+    return tuple(settled), tuple(sorted(touched - first - {seed}))
+
+
+def split(term: Term, around: tuple[Range, ...] = ()) -> Iterator[Term]:
+    """A loop over several terms as a loop over each, where none of them needs what a later one did an iteration before."""
+    if not isinstance(term, For):
+        yield term
+        return
+    level, back = len(around), (1 - term.trips, -1)
+    ranges = (*around, (0, term.trips - 1))
+    parts = [part for inner in term.body for part in split(inner, ranges)]
+    touched = [list(accesses([part], ranges)) for part in parts]
+    meeting = term.trips > 1 and any(
+        may_meet(a.ref, b.ref, a.ranges, b.ranges, level, back)
+        for k, mine in enumerate(touched)
+        for later in touched[k + 1 :]
+        for a in mine
+        for b in later
+        if not a.kind == b.kind == "read"
+    )
+    if meeting:
+        yield term
+    else:
+        for part in parts:
+            yield For(term.trips, (part,))
+
+
+def _accumulation(term: Term, around: Sequence[int]) -> tuple[list[int], Assign | None]:
+    """The trips of all loops around a single accumulation that reads nothing of what it writes; else None."""
+    trips = list(around)
+    while isinstance(term, For) and len(term.body) == 1:
+        trips.append(term.trips)
+        (term,) = term.body
+    if not isinstance(term, Assign) or not term.accumulate or term.target.space != ADJOINT:
+        return trips, None
+    ranges = [(0, n - 1) for n in trips]
+    reads = [x for x in term.leaves if isinstance(x, Ref)]
+    itself = any(may_meet(x, term.target, ranges, ranges, len(around)) for x in reads)
+    return trips, None if itself else term
+
+
+def _summed(term: Term, around: tuple[int, ...] = (), *, fresh: bool = False) -> Term:
+    """The term, each accumulation in it with the counters that move its target outside, and the others in a sum."""
+    trips, inner = _accumulation(term, around)
+    if inner is None:
+        if not isinstance(term, For):
+            return term
+        return For(term.trips, tuple(_summed(part, (*around, term.trips)) for part in term.body))
+    level, coefs = len(around), inner.target.coefs
+    moving = [d for d in range(level, len(trips)) if coefs[d]]
+    still = [d for d in range(level, len(trips)) if not coefs[d]]
+
+    def turned(x: Leaf, order: Sequence[int]) -> Leaf:
+        return Ref(x.space, x.base, tuple(x.coefs[d] for d in (*range(level), *order))) if isinstance(x, Ref) else x
+
+    target = turned(inner.target, moving)
+    assert isinstance(target, Ref)
+    leaves = tuple(turned(x, [*moving, *still]) for x in inner.leaves)
+    result: Term = Assign(target, not fresh, leaves, inner.code)
+    if still:
+        result = Reduce(target, ops.add, 0.0 if fresh else target, tuple(trips[d] for d in still), leaves, inner.code)
+    for d in reversed(moving):
+        result = For(trips[d], (result,))
+    return result
+
+
+def _apart(coefs: Sequence[int], trips: Sequence[int]) -> bool:
+    """Whether different counters that move an address give different addresses (a sufficient condition)."""
+    reach = 0
+    for c, n in sorted((abs(c), n) for c, n in zip(coefs, trips, strict=True) if c):
+        if c <= reach:
+            return False
+        reach += c * (n - 1)
+    return True
+
+
+def _addresses(ref: Ref, ranges: Sequence[Range]) -> Iterator[int]:
+    """Every address that counters in these ranges give."""
+    moving = [(c, low, high) for c, (low, high) in zip(ref.coefs, ranges, strict=True) if c]
+    for counters in product(*[range(low, high + 1) for _, low, high in moving]):
+        yield ref.base + sum(c * i for (c, _, _), i in zip(moving, counters, strict=True))
