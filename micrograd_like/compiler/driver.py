@@ -35,8 +35,8 @@ CALL = (
     "momentum", "decay",
 )  # fmt: skip
 FIELDS = (
-    *CALL, "params", "shared", "consts", "tables", "gradient", "outputs", "losses", "velocity", "frames", "undefined",
-    "values", "data_offset", "type_offset", "number_offset", "float_type",
+    *CALL, "params", "shared", "consts", "tables", "gradient", "outputs", "losses", "velocity", "frames", "values",
+    "data_offset", "type_offset", "number_offset", "float_type",
 )  # fmt: skip
 FORWARD, GRADIENT, TRAIN = range(3)
 
@@ -337,8 +337,9 @@ def _kind(name: str) -> str:
     return "i64" if name in counts or name.endswith("_offset") else "ptr"
 
 
+# Returns whether a number of the gradient is nan, where one was asked for.
 _RUN = """
-define void @run(ptr %fields) #0 {
+define i64 @run(ptr %fields) #0 {
 entry:
 $FIELDS
   %gs = getelementptr double, ptr %shared, i64 $SLOTS
@@ -386,8 +387,7 @@ look:
   br i1 %k.more, label %look, label %looked
 looked:
   %bits = bitcast <8 x i1> %nans.next to i8
-  %bits.64 = zext i8 %bits to i64
-  store i64 %bits.64, ptr %undefined.place
+  %undefined = icmp ne i8 %bits, 0
   br label %next
 update:
   %rate.place = getelementptr double, ptr %rates, i64 %s
@@ -423,11 +423,13 @@ moved:
   %i.more = icmp ult i64 %i.next, $PARAMETERS
   br i1 %i.more, label %move, label %next
 next:
+  %nan = phi i1 [ false, %backward ], [ %undefined, %looked ], [ false, %moved ]
   %s.next = add nuw nsw i64 %s, 1
   %s.more = icmp ult i64 %s.next, %steps
   br i1 %s.more, label %step, label %end
 end:
-  ret void
+  %nan.64 = zext i1 %nan to i64
+  ret i64 %nan.64
 }
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 from micrograd_like._extras import require
 from micrograd_like.compiler import loops, native
 from micrograd_like.compiler.adjoint import adjoint
-from micrograd_like.compiler.driver import FORWARD, GRADIENT, TRAIN, Nests, Parts
+from micrograd_like.compiler.driver import FORWARD, GRADIENT, Nests, Parts
 from micrograd_like.compiler.flow import Section, flow
 from micrograd_like.compiler.nest import lower
 from micrograd_like.compiler.runtime import Machine
@@ -185,8 +185,7 @@ class Program:
         """(mean loss, gradient, outputs where they are wanted)."""
         with self._lock:
             machine = self._ready()
-            machine.run(GRADIENT, arrays, count)
-            if machine.is_undefined:
+            if machine.run(GRADIENT, arrays, count):
                 machine = self._ready(careful=True)
                 machine.run(GRADIENT, arrays, count)
             outputs = machine.outputs[: count or 1].copy() if with_outputs else None
@@ -252,29 +251,29 @@ class Program:
     def _arrays(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[list[Any], int]:
         """The inputs as arrays of doubles, and how many samples they have; checked."""
         numpy = self._numpy
-        names = list(self._shapes)
-        if named or len(inputs) != len(names):
-            inputs = self._in_order(names, inputs, named)
-        arrays = []
-        for (name, shape), given in zip(self._shapes.items(), inputs, strict=True):
-            array = numpy.ascontiguousarray(given, dtype=numpy.float64)
-            if array.shape[1:] != shape or array.ndim != 1 + len(shape):
-                expected = ", ".join(["samples", *map(str, shape)])
-                raise ValueError(f"expected {name} of the shape ({expected}), got {array.shape}")
-            arrays.append(array)
-        count = len(arrays[0]) if arrays else 0
-        for name, array in zip(names, arrays, strict=True):
-            if len(array) != count:
-                raise ValueError(f"expected as many samples in {name} as in {names[0]}, {count}; got {len(array)}")
-        if arrays and not count:
-            raise ValueError("expected at least one sample, got none")
+        if named or len(inputs) != len(self._shapes):
+            inputs = self._in_order(inputs, named)
+        arrays = [numpy.ascontiguousarray(given, numpy.float64) for given in inputs]
+        count = len(arrays[0]) if arrays and arrays[0].ndim else 0
+        for array, (name, shape) in zip(arrays, self._shapes.items(), strict=True):
+            if array.shape != (count, *shape) or not count:
+                raise ValueError(self._wrong(name, array.shape, count))
         if self._gathers:
             self._check_gathers(arrays)
         return arrays, count
 
-    @staticmethod
-    def _in_order(names: list[str], inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _wrong(self, name: str, found: tuple[int, ...], count: int) -> str:
+        """What is wrong with an input of a shape that does not fit."""
+        shape = self._shapes[name]
+        if found[1:] != shape or len(found) != 1 + len(shape):
+            return f"expected {name} of the shape ({', '.join(['samples', *map(str, shape)])}), got {found}"
+        if not count:
+            return "expected at least one sample, got none"
+        return f"expected as many samples in {name} as in {next(iter(self._shapes))}, {count}; got {found[0]}"
+
+    def _in_order(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """The inputs, some of them given by name. Raises TypeError for missing and for unknown ones."""
+        names = list(self._shapes)
         if len(inputs) > len(names) or named.keys() - set(names[len(inputs) :]):
             raise TypeError(
                 f"expected the inputs {', '.join(names) or '(none)'}; got {len(inputs)} and {sorted(named)}"
@@ -383,10 +382,8 @@ class Training:
         machine = program._ready(careful=careful)
         if optimizer.momentum:
             machine.velocity[:] = [float(v) for v in optimizer.velocities]
-        machine.run(
-            TRAIN, self.arrays, self.count, batch=self.batch_size, orders=orders, rates=rates,
-            momentum=float(optimizer.momentum), decay=float(optimizer.weight_decay),
-        )  # fmt: skip
+        momentum, decay = float(optimizer.momentum), float(optimizer.weight_decay)
+        machine.train(self.arrays, self.count, self.batch_size, orders, rates, momentum, decay)
         losses = machine.losses[: len(rates)].copy()
         if not (isfinite(losses).all() and isfinite(machine.params).all()):
             step = len(rates) - 1 if isfinite(losses).all() else int(isfinite(losses).argmin())

@@ -10,7 +10,7 @@ from typing import Any
 from micrograd_like import ieee
 from micrograd_like._extras import require
 from micrograd_like.compiler import native
-from micrograd_like.compiler.driver import CALL, FIELDS, Parts, block_module, main_module
+from micrograd_like.compiler.driver import CALL, FIELDS, TRAIN, Parts, block_module, main_module
 from micrograd_like.compiler.emit import Shape
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shuffling import Shuffler
@@ -23,7 +23,7 @@ _CALL = struct.Struct("".join("d" if name in ("momentum", "decay") else "q" for 
 
 
 class Machine:
-    """A program's machine code with its arrays. `run` leaves results in `losses`, `outputs` and `gradient`."""
+    """A program's machine code with its arrays; results are left in `losses`, `outputs` and `gradient`."""
 
     def __init__(self, parts: Parts, parameters: Sequence[Value], cached: bool, check: bool = False) -> None:
         self.numpy = numpy = require("numpy", extra="compiled")
@@ -31,7 +31,6 @@ class Machine:
         self.cached, self.check = cached, check
         self.content = repr((parts, check)) if cached else ""
         self.loaded: dict[str, native.Loaded] = {}
-        self.blocks: dict[int, tuple[int, int]] = {}
         width = native.width()
         self.shapes = {1: Shape(1, 1, 8, 1), width: Shape(width, width, 4), 2 * width: Shape(2 * width, width, 4)}
         # The machine code moves eight parameters at a time, so that the arrays have room for a few more.
@@ -44,17 +43,17 @@ class Machine:
         largest = 8 * parts.frame * 2 * width
         self.frames = numpy.zeros((max(FRAMES, largest) + _ALIGNED) // 8)
         self.rows = self.outputs = self.losses = numpy.empty(0)
-        self.rows_address = self.pointers_address = 0
-        self.lent: list[Any] = []  # the arrays that the pointers point to
+        self.lent: tuple[Any, ...] = ()  # the arrays that the fields point to
+        self.asked: tuple[int, ...] = ()  # what the fields say, in short
         self.fields = ctypes.create_string_buffer(8 * len(FIELDS))
         for name in ("params", "shared", "consts", "tables", "gradient", "velocity", "values"):
             self.set(name, _address(getattr(self, name)))
         self.set("frames", -(-_address(self.frames) // _ALIGNED) * _ALIGNED)
         self.fields_address = ctypes.addressof(self.fields)
         main = self.load("main", "run", lambda: main_module(parts, check), False)
-        self.entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(main.address)
+        self.entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(main.address)
         self.shuffled = Shuffler(main.find("shuffle"), numpy).shuffled
-        self.reader = None
+        self.reader: Any = None
         if (places := layout()) is not None:
             # Called with the global lock held: no parameter changes while it is read.
             self.reader = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(main.find("read"))
@@ -82,7 +81,27 @@ class Machine:
         for p, x in zip(self.parameters, self.params.tolist(), strict=True):
             p.data = x
 
-    def run(
+    def run(self, mode: int, arrays: list[Any], count: int) -> bool:
+        """Run over all samples as one batch. Returns whether a number of the gradient, if asked for, is nan."""
+        asked = (mode, count, *map(id, arrays))
+        if asked != self.asked:  # else the fields still say so
+            self.ask(mode, arrays, count)
+            self.asked = asked
+        return bool(self.entry(self.fields_address))
+
+    def train(
+        self, arrays: list[Any], count: int, batch: int, orders: Any, rates: Any, momentum: float, decay: float
+    ) -> None:
+        """Take the steps of some epochs, over mini-batches.
+
+        `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; `rates`: an array
+        of learning rates, one for each step.
+        """
+        self.asked = ()
+        self.ask(TRAIN, arrays, count, batch, orders, rates, momentum, decay)
+        self.entry(self.fields_address)
+
+    def ask(
         self,
         mode: int,
         arrays: list[Any],
@@ -93,37 +112,24 @@ class Machine:
         momentum: float = 0.0,
         decay: float = 0.0,
     ) -> None:
-        """Run over all samples as one batch; where it trains, over mini-batches.
-
-        `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order.
-        """
+        """Tell the machine code what to do."""
         batch = batch or count or 1
         per_epoch = -(-count // batch) or 1
         epochs = 1 if orders is None else len(orders)
         self.reserve(epochs * count, epochs * per_epoch)
-        if len(arrays) != len(self.lent) or any(a is not b for a, b in zip(arrays, self.lent, strict=True)):
-            self.lent = arrays
-            self.pointers = self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
-            self.pointers_address = _address(self.pointers)
+        self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
         lanes, block = self.block(min(batch, count)) if arrays else (1, 0)
         most = 1 if lanes == 1 else max(1, FRAMES // (8 * self.parts.frame * lanes))
         _CALL.pack_into(
             self.fields, 0, mode, count, batch, epochs * per_epoch, per_epoch,
-            self.rows_address if orders is None else _address(orders), self.pointers_address,
+            _address(self.rows if orders is None else orders), _address(self.lent[-1]),
             0 if rates is None else _address(rates), block, lanes, most, momentum, decay,
         )  # fmt: skip
-        self.entry(self.fields_address)
-
-    @property
-    def is_undefined(self) -> bool:
-        """Whether a number of the last gradient is nan."""
-        return bool(struct.unpack_from("q", self.fields, _PLACE["undefined"])[0])
 
     def reserve(self, samples: int, steps: int) -> None:
         """Room for the results of so many samples, a few beyond the last, and so many steps."""
         if samples >= len(self.rows):
             self.rows = self.numpy.arange(samples + 1)
-            self.rows_address = _address(self.rows)
             self.outputs = self.numpy.empty((samples + max(self.shapes), self.parts.outputs))
             self.set("outputs", _address(self.outputs))
         if steps > len(self.losses):
@@ -132,12 +138,9 @@ class Machine:
 
     def block(self, batch: int) -> tuple[int, int]:
         """(lanes, the address of the code) for mini-batches of that size."""
-        if batch not in self.blocks:
-            lanes = next((n for n in sorted(self.shapes) if n >= batch), max(self.shapes))
-            text = lambda: block_module(self.parts, self.shapes[lanes], self.check)  # noqa: E731
-            loaded = self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.rows)
-            self.blocks[batch] = lanes, loaded.address
-        return self.blocks[batch]
+        lanes = next((n for n in sorted(self.shapes) if n >= batch), max(self.shapes))
+        text = lambda: block_module(self.parts, self.shapes[lanes], self.check)  # noqa: E731
+        return lanes, self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.rows).address
 
 
 def _address(array: Any) -> int:
