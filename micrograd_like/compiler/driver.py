@@ -15,7 +15,7 @@ from typing import Any
 
 from micrograd_like.compiler import emit
 from micrograd_like.compiler.adjoint import Adjoint, adjoint
-from micrograd_like.compiler.emit import ARGUMENTS, Emitter, Shape, definitions
+from micrograd_like.compiler.emit import ARGUMENTS, Emitter, Samples, Shape, definitions
 from micrograd_like.compiler.loops import For, Table, Term
 from micrograd_like.compiler.nest import (
     ADJOINT,
@@ -123,12 +123,27 @@ class Parts:
         }
 
 
+FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a core's second cache holds
+
+
+def groups_at_once(parts: Parts, lanes: int) -> int:
+    """How many groups of samples a block has at most."""
+    return 1 if lanes == 1 else max(1, FRAMES // (8 * parts.frame * lanes))
+
+
+def frames_size(parts: Parts, lanes: int) -> int:
+    """The doubles of a block's frames, and of the table of pointers to its samples."""
+    return groups_at_once(parts, lanes) * lanes * (parts.frame + len(parts.widths))
+
+
 def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     """The module of one number of lanes."""
     lanes, sample = shape.lanes, parts.sample
     checked = parts.sizes() if check else None
     stride = parts.frame * lanes
-    nests, used = _nests(sample, shape, parts, stride, checked)
+    capacity = groups_at_once(parts, lanes) * lanes
+    samples = Samples(parts.widths, capacity * parts.frame, capacity) if lanes > 1 else None
+    nests, used = _nests(sample, shape, parts, stride, checked, samples=samples)
     e = Emitter(shape, parts.tables, False, None)
     vector, align = e.type, e.align
     e.label("entry")
@@ -139,7 +154,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
         places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
         names = [e.put(f"getelementptr {vector}, ptr {frame}, i64 {place}") for place in places]
         first = e.put(f"add nsw i64 %first, {e.put(f'mul nsw i64 {counter}, {lanes}')}")
-        _load_inputs(e, parts, names[0], first)
+        _load_inputs(e, parts, names[0], first, counter, samples)
         pointers = ", ".join(f"ptr {p}" for p in names) + _REST
         e.do(f"call void @forward({pointers})")
         for k in range(parts.outputs):
@@ -196,14 +211,22 @@ def _at(e: Emitter, unit: str, pointer: str, index: int | str) -> str:
 
 
 def _nests(
-    nests: Nests, shape: Shape, parts: Parts, stride: int, checked: Any, prefix: str = ""
+    nests: Nests,
+    shape: Shape,
+    parts: Parts,
+    stride: int,
+    checked: Any,
+    prefix: str = "",
+    samples: Samples | None = None,
 ) -> tuple[list[str], set[str]]:
     """The functions forward, sweep and contribute of a section, and the helpers they use."""
     tables = parts.tables
     texts = [
         emit.function(f"{prefix}forward", nests.forward, shape, tables, backward=False, checked=checked),
         emit.function(f"{prefix}sweep", nests.backward.sweep, shape, tables, backward=True, checked=checked),
-        emit.contributions(f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked),
+        emit.contributions(
+            f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked, samples=samples
+        ),
     ]
     return [text for text, _ in texts], set().union(*[used for _, used in texts])
 
@@ -237,7 +260,7 @@ def _seeds(e: Emitter, first: str) -> str:
     return e.select(valid, e.splat("%seed"), e.number(0.0))
 
 
-def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str) -> None:
+def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str, counter: str, table: Samples | None) -> None:
     """Transpose: sample by sample in memory, number by number in the frame, with one sample in each lane."""
     rows = []
     final = e.put("sub nsw i64 %last, 1") if e.lanes > 1 else ""
@@ -251,6 +274,11 @@ def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str) -> None:
     for k, width in enumerate(parts.widths):
         source = e.put(f"load ptr, ptr {_at(e, 'ptr', '%inputs', k)}, align 8")
         samples = [_at(e, "double", source, e.put(f"mul nsw i64 {row}, {width}")) for row in rows]
+        if table is not None:
+            entries = _at(e, "double", "%frames", table.table + k * table.capacity)
+            entry = _at(e, "ptr", entries, e.put(f"mul nuw nsw i64 {counter}, {e.lanes}"))
+            for lane, sample in enumerate(samples):
+                e.do(f"store ptr {sample}, ptr {_at(e, 'ptr', entry, lane)}, align 8")
         target = _at(e, e.type, frame, start)
         squares = width // 4 * 4 if e.lanes % 4 == 0 else 0
 

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 from typing import Any
 
+from micrograd_like import ops
 from micrograd_like.compiler.loops import For, Ref, Table, Term
 from micrograd_like.compiler.machine import FORMS, Writer, definitions, form
 from micrograd_like.compiler.nest import (
@@ -43,6 +45,8 @@ POINTERS = {
 ARGUMENTS = ", ".join(f"ptr noalias {p}" for p in (*POINTERS.values(), "%tables"))
 _CHEAP = frozenset(op for op in FORMS if op.name in ("add", "sub", "mul", "neg", "relu", "abs", "where", "max", "min"))
 
+ROWS = 4  # rows of gradients that are summed at once, two vectors of each
+UNROLLED = 4  # turns of an innermost sum at once
 # Which of the eight numbers of two vectors of four go side by side.
 EVEN, ODD, LOW, HIGH = (0, 4, 2, 6), (1, 5, 3, 7), (0, 1, 4, 5), (2, 3, 6, 7)
 
@@ -116,7 +120,15 @@ class Emitter(Writer):
                     values = level(d + 1, (*counters, ("", i)), values)
                 return values
             pairs = [(self.type, v) for v in values]
-            return self.loop(trips[d], pairs, lambda c, inner: level(d + 1, (*counters, (c, 0)), list(inner)))
+            at_once = next(n for n in (UNROLLED, 2, 1) if trips[d] % n == 0) if d == len(trips) - 1 else 1
+
+            def turns(counter: str, inner: Sequence[str]) -> list[str]:
+                values = list(inner)
+                for k in range(at_once):
+                    values = level(d + 1, (*counters, (counter, k)), values)
+                return values
+
+            return self.loop(trips[d], pairs, turns, at_once)
 
         return level(0, (), carried)
 
@@ -213,7 +225,9 @@ class Emitter(Writer):
 
     def reduce(self, term: Reduce, envs: Sequence[Environment]) -> None:
         for leaf in term.leaves:
-            if isinstance(leaf, Ref) and not any(leaf.coefs[len(envs[0]) :]):  # what the counters do not move is loaded before
+            if isinstance(leaf, Ref) and not any(
+                leaf.coefs[len(envs[0]) :]
+            ):  # what the counters do not move is loaded before
                 for env in envs:
                     self.load(leaf, (*env, *[("", 0)] * len(term.trips)))
 
@@ -476,6 +490,161 @@ class Emitter(Writer):
             self.pointer((key[0], key[1] + 3, key[2]))
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Where the samples of a block lie in memory: a table of pointers, one for each input and sample."""
+
+    widths: tuple[int, ...]  # of the inputs
+    table: int  # doubles from the first frame to the table
+    capacity: int  # samples in a block
+
+
+@dataclass(frozen=True)
+class RowNest:
+    """gradient[…, j] += adjoint[…] * input[j]: the target runs along an input as it lies in memory."""
+
+    trips: list[int]
+    target: Ref
+    adjoint: Ref
+    row: Ref
+    along: int  # the level of j
+    whole: int  # how far j runs in whole vectors
+    which: int  # the input
+    rest: Term | None  # the last few j
+
+
+def row_nest(term: Term, samples: Samples, width: int) -> RowNest | None:
+    """The nest, if its gradients can be summed sample by sample, a vector of neighbouring gradients at a time."""
+    trips: list[int] = []
+    while isinstance(term, For) and len(term.body) == 1:
+        trips.append(term.trips)
+        (term,) = term.body
+    if not isinstance(term, Assign) or term.code != ((ops.mul, (0, 1)),) or not trips:
+        return None
+    adjoint, row = sorted(term.leaves, key=lambda x: isinstance(x, Ref) and x.space == INPUT)
+    along = next((d for d in reversed(range(len(trips))) if term.target.coefs[d] == 1), None)
+    if (
+        along is None
+        or not isinstance(adjoint, Ref)
+        or not isinstance(row, Ref)
+        or (adjoint.space, row.space, term.target.space) != (ADJOINT, INPUT, PARAM_GRADIENT)
+        or any(c != (d == along) for d, c in enumerate(row.coefs))
+        or adjoint.coefs[along]
+        or not all(term.target.coefs)
+        or trips[along] < width
+    ):
+        return None
+    ends = list(accumulate(samples.widths))
+    which = next(k for k, end in enumerate(ends) if row.base < end)
+    if row.base + trips[along] > ends[which]:
+        return None
+    whole = trips[along] // width * width
+    rest: Term | None = None
+    if whole < trips[along]:
+        leaves = tuple(x.shifted(along, whole) if isinstance(x, Ref) else x for x in term.leaves)
+        rest = Assign(term.target.shifted(along, whole), True, leaves, term.code)
+        for d in reversed(range(len(trips))):
+            rest = For(trips[d] - whole if d == along else trips[d], (rest,))
+    return RowNest(trips, term.target, adjoint, row, along, whole, which, rest)
+
+
+def emit_rows(e: Emitter, nest: RowNest, samples: Samples, stride: int) -> None:
+    """Sums of a few vectors of gradients in registers, over all samples of the block one after the other."""
+    lanes, width = e.shape.lanes, e.lanes
+    start = sum(samples.widths[: nest.which])
+    table = e.put(f"getelementptr double, ptr %in, i64 {samples.table + nest.which * samples.capacity}")
+    outer = [d for d in range(len(nest.trips)) if d != nest.along]
+
+    def tile(env: dict[int, list[Counter]], column: Counter, vectors: int) -> None:
+        """`env`: the counters of each level around; several for the last one."""
+        choices: list[dict[int, Counter]] = [{}]
+        for d in outer:
+            choices = [{**choice, d: counter} for choice in choices for counter in env[d]]
+        places = [
+            [{**choice, nest.along: (column[0], column[1] + k * width)} for k in range(vectors)] for choice in choices
+        ]
+
+        def environment(place: dict[int, Counter]) -> Environment:
+            return tuple(place[d] for d in range(len(nest.trips)))
+
+        keys = [[e.key(nest.target, environment(place)) for place in row] for row in places]
+        pointers = [[e.pointer(key) for key in row] for row in keys]
+        sources = [e.key(nest.adjoint, environment(row[0])) for row in places]
+        if e.checked is not None:
+            for row in keys:
+                e.pointer((row[-1][0], row[-1][1] + width - 1, row[-1][2]))
+            for key in sources:
+                e.pointer(key)
+        totals = [e.put(f"load {e.type}, ptr {p}, align 8") for row in pointers for p in row]
+        numbers = [
+            e.put(f"add nuw nsw i64 {column[0] or 0}, {nest.row.base - start + column[1] + k * width}")
+            for k in range(vectors)
+        ]
+
+        def frame(counter: str, totals: Sequence[str]) -> list[str]:
+            values = list(totals)
+            first = e.put(f"mul nuw nsw i64 {counter}, {stride}")
+            base = e.put(f"getelementptr double, ptr %adj, i64 {first}")
+            adjoints = []
+            for _, constant, moving in sources:
+                place = e.put(f"getelementptr {e.unit}, ptr {base}, i64 {constant}")
+                for name, c in moving:
+                    place = e.put(f"getelementptr {e.unit}, ptr {place}, i64 {e.put(f'mul nsw i64 {name}, {c}')}")
+                adjoints.append(place)
+            sample = e.put(f"mul nuw nsw i64 {counter}, {lanes}")
+            entry = e.put(f"getelementptr ptr, ptr {table}, i64 {sample}")
+            for lane in range(lanes):
+                there = e.put(f"getelementptr ptr, ptr {entry}, i64 {lane}")
+                data = e.put(f"load ptr, ptr {there}, align 8")
+                xs = [
+                    e.put(f"load {e.type}, ptr {e.put(f'getelementptr double, ptr {data}, i64 {n}')}, align 8")
+                    for n in numbers
+                ]
+                for r, place in enumerate(adjoints):
+                    here = e.put(f"getelementptr double, ptr {place}, i64 {lane}")
+                    g = e.splat(e.put(f"load double, ptr {here}, align 8"))
+                    for k, x in enumerate(xs):
+                        product = e.arithmetic("fmul", g, x)
+                        values[r * vectors + k] = e.arithmetic("fadd", values[r * vectors + k], product)
+            return values
+
+        totals = e.loop("%groups", [(e.type, t) for t in totals], frame)
+        for total, pointer in zip(totals, [p for row in pointers for p in row], strict=True):
+            e.do(f"store {e.type} {total}, ptr {pointer}, align 8")
+
+    def columns(env: dict[int, list[Counter]]) -> None:
+        pairs = nest.whole // (2 * width) * 2 * width
+
+        def two(counter: str, _: Any) -> list[str]:
+            tile(env, (counter, 0), 2)
+            return []
+
+        if pairs:
+            e.loop(pairs, [], two, 2 * width)
+        if pairs < nest.whole:
+            tile(env, ("", pairs), 1)
+
+    def rows(k: int, env: dict[int, list[Counter]]) -> None:
+        if k == len(outer):
+            columns(env)
+            return
+        trips = nest.trips[outer[k]]
+        size = min(ROWS, trips) if k == len(outer) - 1 else 1
+        whole = trips // size * size
+
+        def several(counter: str, _: Any) -> list[str]:
+            rows(k + 1, {**env, outer[k]: [(counter, i) for i in range(size)]})
+            return []
+
+        e.loop(whole, [], several, size)
+        if whole < trips:
+            rows(k + 1, {**env, outer[k]: [("", i) for i in range(whole, trips)]})
+
+    e.scopes.append({})  # the pointers to adjoints that are checked here are those of the first frame
+    rows(0, {})
+    e.scopes.pop()
+
+
 def _only_assigns(loop: For) -> bool:
     return all(isinstance(t, Assign) or (isinstance(t, For) and _only_assigns(t)) for t in loop.body)
 
@@ -497,13 +666,24 @@ def function(
 
 
 def contributions(
-    name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], stride: int, *, checked: Any
+    name: str,
+    terms: Sequence[Term],
+    shape: Shape,
+    tables: dict[int, int],
+    stride: int,
+    *,
+    checked: Any,
+    samples: Samples | None = None,
 ) -> tuple[str, set[str]]:
     """A function that adds the contributions of `groups` frames, `stride` doubles apart, to the gradients."""
     e = Emitter(shape, tables, True, checked, shape.native)
     e.settled = True
     e.label("entry")
     for term in terms:
+        if samples is not None and (nest := row_nest(term, samples, shape.native)) is not None:
+            emit_rows(e, nest, samples, stride)
+            if (term := nest.rest) is None:
+                continue
         e.contribution(term, (), (), "%groups" if shape.lanes > 1 else "1", stride)
     return _text(name, f"{ARGUMENTS}, i64 %groups", e)
 
@@ -513,4 +693,4 @@ def _text(name: str, arguments: str, e: Emitter) -> tuple[str, set[str]]:
     return f"define internal void @{name}({arguments}) #0 {{\n{body}\n  ret void\n}}", e.used
 
 
-__all__ = ["ARGUMENTS", "LANE_SPACES", "Emitter", "Shape", "contributions", "definitions", "function"]
+__all__ = ["ARGUMENTS", "LANE_SPACES", "Emitter", "Samples", "Shape", "contributions", "definitions", "function"]

@@ -10,13 +10,21 @@ from typing import Any
 from micrograd_like import ieee
 from micrograd_like._extras import require
 from micrograd_like.compiler import native
-from micrograd_like.compiler.driver import CALL, FIELDS, TRAIN, Parts, block_module, main_module
+from micrograd_like.compiler.driver import (
+    CALL,
+    FIELDS,
+    TRAIN,
+    Parts,
+    block_module,
+    frames_size,
+    groups_at_once,
+    main_module,
+)
 from micrograd_like.compiler.emit import Shape
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shuffling import Shuffler
 from micrograd_like.engine import Value
 
-FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a core's second cache holds
 _ALIGNED = 128  # bytes
 _PLACE = {name: 8 * k for k, name in enumerate(FIELDS)}
 _CALL = struct.Struct("".join("d" if name in ("momentum", "decay") else "q" for name in CALL))
@@ -40,8 +48,7 @@ class Machine:
         self.consts = numpy.array(parts.constants)
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)
         self.values = numpy.array([id(p) for p in parameters], dtype=numpy.int64)
-        largest = 8 * parts.frame * 2 * width
-        self.frames = numpy.zeros((max(FRAMES, largest) + _ALIGNED) // 8)
+        self.frames = numpy.zeros(max(frames_size(parts, lanes) for lanes in self.shapes) + _ALIGNED // 8)
         self.rows = self.outputs = self.losses = numpy.empty(0)
         self.lent: tuple[Any, ...] = ()  # the arrays that the fields point to
         self.asked: tuple[int, ...] = ()  # what the fields say, in short
@@ -119,11 +126,11 @@ class Machine:
         self.reserve(epochs * count, epochs * per_epoch)
         self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
         lanes, block = self.block(min(batch, count)) if arrays else (1, 0)
-        most = 1 if lanes == 1 else max(1, FRAMES // (8 * self.parts.frame * lanes))
         _CALL.pack_into(
             self.fields, 0, mode, count, batch, epochs * per_epoch, per_epoch,
             _address(self.rows if orders is None else orders), _address(self.lent[-1]),
-            0 if rates is None else _address(rates), block, lanes, most, momentum, decay,
+            0 if rates is None else _address(rates), block, lanes, groups_at_once(self.parts, lanes),
+            momentum, decay,
         )  # fmt: skip
 
     def reserve(self, samples: int, steps: int) -> None:
