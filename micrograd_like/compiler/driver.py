@@ -123,6 +123,7 @@ class Parts:
         }
 
 
+MOST_RUNS = 8  # of slots that are zeroed one by one
 FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a core's second cache holds
 
 
@@ -148,43 +149,44 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     vector, align = e.type, e.align
     e.label("entry")
 
-    def group(counter: str, _: Any) -> list[str]:
+    places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
+    names = [_at(e, vector, "%frames", place) for place in places]
+    pointers = ", ".join(f"ptr {p}" for p in names) + _REST
+
+    def frame(counter: str) -> tuple[list[str], str]:
+        """The pointers of a frame, and its first sample."""
         offset = e.put(f"mul nsw i64 {counter}, {stride}")
-        frame = e.put(f"getelementptr double, ptr %frames, i64 {offset}")
-        places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
-        names = [e.put(f"getelementptr {vector}, ptr {frame}, i64 {place}") for place in places]
-        first = e.put(f"add nsw i64 %first, {e.put(f'mul nsw i64 {counter}, {lanes}')}")
-        _load_inputs(e, parts, names[0], first, counter, samples)
-        pointers = ", ".join(f"ptr {p}" for p in names) + _REST
-        e.do(f"call void @forward({pointers})")
+        here = [e.put(f"getelementptr double, ptr {name}, i64 {offset}") for name in names]
+        return here, e.put(f"add nsw i64 %first, {e.put(f'mul nsw i64 {counter}, {lanes}')}")
+
+    def before(counter: str, _: Any) -> list[str]:
+        here, first = frame(counter)
+        _load_inputs(e, parts, here[0], first, counter, samples)
+        return []
+
+    def between(counter: str, _: Any) -> list[str]:
+        here, first = frame(counter)
         for k in range(parts.outputs):
-            value = e.put(f"load {vector}, ptr {_at(e, vector, names[1], sample.outputs + k)}, align {align}")
+            value = e.put(f"load {vector}, ptr {_at(e, vector, here[1], sample.outputs + k)}, align {align}")
             for lane in range(lanes):
                 x = e.put(f"extractelement {vector} {value}, i64 {lane}") if lanes > 1 else value
                 row = e.put(f"add nsw i64 {first}, {lane}")
                 place = e.put(f"add nsw i64 {e.put(f'mul nsw i64 {row}, {parts.outputs}')}, {k}")
                 e.do(f"store double {x}, ptr {_at(e, 'double', '%out', place)}, align 8")
-        wants = e.put("icmp ne i64 %mode, 0")
-        name = f"backward{e.names}"
-        e.do(f"br i1 {wants}, label %{name}, label %{name}.end")
-        e.label(name)
         for start, count in _runs(sample.backward.zeroed, sample.slots):
-            there = _at(e, vector, names[2], start)
+            there = _at(e, vector, here[2], start)
             e.do(f"call void @llvm.memset.p0.i64(ptr {there}, i8 0, i64 {count * lanes * 8}, i1 false)")
-        seed = _seeds(e, first)
-        e.do(f"store {vector} {seed}, ptr {_at(e, vector, names[2], sample.outputs)}, align {align}")
-        e.do(f"call void @sweep({pointers})")
-        e.do(f"br label %{name}.end")
-        e.label(f"{name}.end")
+        e.do(f"store {vector} {_seeds(e, first)}, ptr {_at(e, vector, here[2], sample.outputs)}, align {align}")
         return []
 
-    e.loop("%groups", [], group)
-    places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
-    names = [_at(e, vector, "%frames", place) for place in places]
+    e.loop("%groups", [], before)
+    e.do(f"call void @forward({pointers})")
+    e.loop("%groups", [], between)
     e.do("%wants = icmp ne i64 %mode, 0")
-    e.do("br i1 %wants, label %sum, label %end")
-    e.label("sum")
-    e.do(f"call void @contribute({', '.join(f'ptr {p}' for p in names)}{_REST}, i64 %groups)")
+    e.do("br i1 %wants, label %back, label %end")
+    e.label("back")
+    e.do(f"call void @sweep({pointers})")
+    e.do(f"call void @contribute({pointers})")
     e.do("br label %end")
     e.label("end")
     body = "\n".join(e.lines)
@@ -198,7 +200,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
 
 
 ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }'
-_REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables"
+_REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables, i64 %groups"
 _BLOCK = (
     "ptr noalias %frames, i64 %groups, i64 %first, i64 %last, ptr noalias %rows, ptr noalias %inputs, ptr noalias %params, "
     "ptr noalias %shared, ptr noalias %consts, ptr noalias %tables, double %seed, ptr noalias %gp, ptr noalias %gs, "
@@ -222,8 +224,8 @@ def _nests(
     """The functions forward, sweep and contribute of a section, and the helpers they use."""
     tables = parts.tables
     texts = [
-        emit.function(f"{prefix}forward", nests.forward, shape, tables, backward=False, checked=checked),
-        emit.function(f"{prefix}sweep", nests.backward.sweep, shape, tables, backward=True, checked=checked),
+        emit.function(f"{prefix}forward", nests.forward, shape, tables, stride, backward=False, checked=checked),
+        emit.function(f"{prefix}sweep", nests.backward.sweep, shape, tables, stride, backward=True, checked=checked),
         emit.contributions(
             f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked, samples=samples
         ),
@@ -241,7 +243,7 @@ def _runs(slots: Sequence[int] | None, everything: int) -> list[tuple[int, int]]
             runs[-1] = (runs[-1][0], runs[-1][1] + 1)
         else:
             runs.append((slot, 1))
-    return runs
+    return runs if len(runs) <= MOST_RUNS else [(0, everything)]
 
 
 def _seeds(e: Emitter, first: str) -> str:
@@ -326,7 +328,7 @@ def main_module(parts: Parts, check: bool) -> str:
         f"  %{name} = load {_kind(name)}, ptr %{name}.place, align 8"
         for k, name in enumerate(FIELDS)
     )
-    section = "ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables"
+    section = "ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables, i64 1"
     seed = f"  %seed.place = getelementptr double, ptr %gs, i64 {shared.outputs}\n  store double 1.0, ptr %seed.place"
     alone = f"""
   %value.place = getelementptr double, ptr %shared, i64 {shared.outputs}
@@ -401,7 +403,7 @@ backward:
 shared.backward:
 $SEED
   call void @shared_sweep($SECTION)
-  call void @shared_contribute($SECTION, i64 1)
+  call void @shared_contribute($SECTION)
   br i1 %trains, label %update, label %look
 look:
   %k = phi i64 [ 0, %shared.backward ], [ %k.next, %look ]

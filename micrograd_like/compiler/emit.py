@@ -10,9 +10,10 @@ shared values and constants are scalars, the same for all samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, groupby
 from math import prod
 from typing import Any
 
@@ -42,7 +43,7 @@ POINTERS = {
     INPUT: "%in", NODE: "%node", ADJOINT: "%adj", TEMPORARY: "%temp", PARAM: "%params", SHARED: "%shared",
     CONST: "%consts", PARAM_GRADIENT: "%gp", SHARED_GRADIENT: "%gs",
 }  # fmt: skip
-ARGUMENTS = ", ".join(f"ptr noalias {p}" for p in (*POINTERS.values(), "%tables"))
+ARGUMENTS = ", ".join([*[f"ptr noalias {p}" for p in (*POINTERS.values(), "%tables")], "i64 %groups"])
 _CHEAP = frozenset(op for op in FORMS if op.name in ("add", "sub", "mul", "neg", "relu", "abs", "where", "max", "min"))
 
 ROWS = 4  # rows of gradients that are summed at once, two vectors of each
@@ -80,6 +81,8 @@ class Emitter(Writer):
         self.unit = f"[{shape.lanes} x double]"  # a vector in a frame
         self.tables = tables
         self.checked = checked  # the size of each space, where every address is to be verified
+        self.pointers = dict(POINTERS)
+        self.frames: tuple[str, int] | None = None  # how many there are, and the doubles from one to the next
         self.scopes: list[dict[Any, str]] = [{}]
         self.settled = False  # whether adjoints are final, so that a loaded one may be used again
 
@@ -153,7 +156,7 @@ class Emitter(Writer):
         if (known := self.cached(("pointer", key))) is not None:
             return known
         unit = self.unit if space in LANE_SPACES else "double"
-        pointer = POINTERS[space]
+        pointer = self.pointers[space]
         if moving:
             index = self.cached(("index", moving))
             if index is None:
@@ -208,6 +211,47 @@ class Emitter(Writer):
         self.do(f"store {self.type} {value}, ptr {pointer}, align {self.align}")
         if key[0] == NODE:
             self.scopes[-1][key] = value
+
+    # Frames
+
+    @contextmanager
+    def frame(self, counter: str, stride: int, part: int = 0) -> Iterator[None]:
+        """Inside, addresses are those of a frame, from one of its lanes on."""
+        first = self.put(f"mul nuw nsw i64 {counter}, {stride}")
+        if part:
+            first = self.put(f"add nuw nsw i64 {first}, {part}")
+        whole = self.pointers
+        self.pointers = whole | {
+            space: self.put(f"getelementptr double, ptr {whole[space]}, i64 {first}") for space in LANE_SPACES
+        }
+        self.scopes.append({})
+        yield
+        self.scopes.pop()
+        self.pointers = whole
+
+    def each_frame(self, emit: Callable[[], None]) -> None:
+        """A loop over the frames, where there are several."""
+        if self.frames is None:
+            emit()
+            return
+        count, stride = self.frames
+
+        def body(counter: str, _: Any) -> list[str]:
+            with self.frame(counter, stride):
+                emit()
+            return []
+
+        self.loop(count, [], body)
+
+    def section(self, terms: Sequence[Term]) -> None:
+        """All terms on all frames. What reads parameters stays with a few of them while it goes through the frames."""
+        for heavy, group in groupby(terms, lambda term: isinstance(term, For) and _reads_parameters(term)):
+            some = list(group)
+            if heavy:
+                for term in some:
+                    self.for_loop(term, [()], (), self.each_frame)
+            else:
+                self.each_frame(lambda some=some: self.terms(some, [()], ()))  # type: ignore[misc]
 
     # Terms
 
@@ -267,23 +311,41 @@ class Emitter(Writer):
             values.append(form(op)(self, *[values[k] for k in args]))
         return values[-1] if term.code else values[0]
 
-    def for_loop(self, loop: For, envs: Sequence[Environment], ranges: tuple[Range, ...]) -> None:
+    def for_loop(
+        self,
+        loop: For,
+        envs: Sequence[Environment],
+        ranges: tuple[Range, ...],
+        around: Callable[[Callable[[], None]], None] | None = None,
+    ) -> None:
+        """`around`: what a few iterations are put into."""
         jam = self.jam(loop, ranges) if len(envs) == 1 else 1
         inner = (*ranges, (0, loop.trips - 1))
-        groups, rest = divmod(loop.trips, jam)
+        whole = loop.trips // jam * jam
+
+        def some(counters: Sequence[Counter]) -> None:
+            inside = [(*env, counter) for env in envs for counter in counters]
+
+            def emit() -> None:
+                if around is not None:
+                    self.pin(loop, envs, ranges)
+                self.terms(loop.body, inside, inner)
+
+            emit() if around is None else around(emit)
+
+        def body(counter: str, _: Any) -> list[str]:
+            some([(counter, k) for k in range(jam)])
+            return []
+
         self.scopes.append({})
-        self.pin(loop, envs, ranges)
-        if groups == 1 and (jam > 1 or loop.trips == 1):
-            self.terms(loop.body, [(*env, ("", k)) for env in envs for k in range(jam)], inner)
-        elif groups:
-
-            def body(counter: str, _: Any) -> list[str]:
-                self.terms(loop.body, [(*env, (counter, k)) for env in envs for k in range(jam)], inner)
-                return []
-
-            self.loop(groups * jam, [], body, jam)
-        if rest:
-            self.terms(loop.body, [(*env, ("", groups * jam + k)) for env in envs for k in range(rest)], inner)
+        if around is None:
+            self.pin(loop, envs, ranges)
+        if whole == jam:
+            some([("", k) for k in range(jam)])
+        else:
+            self.loop(whole, [], body, jam)
+        if whole < loop.trips:
+            some([("", k) for k in range(whole, loop.trips)])
         self.scopes.pop()
 
     def jam(self, loop: For, ranges: tuple[Range, ...]) -> int:
@@ -444,18 +506,9 @@ class Emitter(Writer):
 
         def frames(counter: str, totals: Sequence[str]) -> list[str]:
             """The lanes of a frame, a register's worth at a time."""
-            whole = dict(POINTERS)
-            offset = self.put(f"mul nsw i64 {counter}, {stride}")
-            try:
-                for part in range(0, self.shape.lanes, self.lanes):
-                    here = self.put(f"add nuw nsw i64 {offset}, {part}")
-                    for space in LANE_SPACES:
-                        POINTERS[space] = self.put(f"getelementptr double, ptr {whole[space]}, i64 {here}")
-                    self.scopes.append({})
+            for part in range(0, self.shape.lanes, self.lanes):
+                with self.frame(counter, stride, part):
                     totals = over_counters(list(totals))
-                    self.scopes.pop()
-            finally:
-                POINTERS.update(whole)
             return list(totals)
 
         totals = [self.number(0.0)] * len(chosen)
@@ -645,6 +698,10 @@ def emit_rows(e: Emitter, nest: RowNest, samples: Samples, stride: int) -> None:
     e.scopes.pop()
 
 
+def _reads_parameters(loop: For) -> bool:
+    return any(a.ref.space in (PARAM, SHARED) and any(a.ref.coefs) for a in accesses([loop]))
+
+
 def _only_assigns(loop: For) -> bool:
     return all(isinstance(t, Assign) or (isinstance(t, For) and _only_assigns(t)) for t in loop.body)
 
@@ -656,13 +713,15 @@ def _consecutive(keys: list[Any]) -> bool:
 
 
 def function(
-    name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], *, backward: bool, checked: Any
+    name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], stride: int, *, backward: bool, checked: Any
 ) -> tuple[str, set[str]]:
-    """A function that runs terms on one frame, and the helpers that it uses."""
+    """A function that runs terms on `groups` frames, `stride` doubles apart, and the helpers that it uses."""
     e = Emitter(shape, tables, backward, checked)
+    if shape.lanes > 1:
+        e.frames = "%groups", stride
     e.label("entry")
-    e.terms(terms, [()], ())
-    return _text(name, ARGUMENTS, e)
+    e.section(terms)
+    return _text(name, e)
 
 
 def contributions(
@@ -685,12 +744,12 @@ def contributions(
             if (term := nest.rest) is None:
                 continue
         e.contribution(term, (), (), "%groups" if shape.lanes > 1 else "1", stride)
-    return _text(name, f"{ARGUMENTS}, i64 %groups", e)
+    return _text(name, e)
 
 
-def _text(name: str, arguments: str, e: Emitter) -> tuple[str, set[str]]:
+def _text(name: str, e: Emitter) -> tuple[str, set[str]]:
     body = "\n".join(e.lines)
-    return f"define internal void @{name}({arguments}) #0 {{\n{body}\n  ret void\n}}", e.used
+    return f"define internal void @{name}({ARGUMENTS}) #0 {{\n{body}\n  ret void\n}}", e.used
 
 
 __all__ = ["ARGUMENTS", "LANE_SPACES", "Emitter", "Samples", "Shape", "contributions", "definitions", "function"]
