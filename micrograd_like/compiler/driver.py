@@ -15,7 +15,7 @@ from typing import Any
 
 from micrograd_like.compiler import emit
 from micrograd_like.compiler.adjoint import Adjoint, adjoint
-from micrograd_like.compiler.emit import ARGUMENTS, Emitter, Samples, Shape, definitions
+from micrograd_like.compiler.emit import ARGUMENTS, Emitter, Rows, Shape, definitions
 from micrograd_like.compiler.loops import For, Table, Term
 from micrograd_like.compiler.nest import (
     ADJOINT,
@@ -99,6 +99,11 @@ class Parts:
         return sum(self.widths)
 
     @property
+    def row(self) -> int:
+        """The doubles from one sample to the next, where they lie as they are given; aligned."""
+        return -(-self.inputs // 8) * 8
+
+    @property
     def frame(self) -> int:
         """The vectors in a sample's frame; odd, so that frames do not compete for the same lines of the cache."""
         return (self.inputs + 2 * self.sample.slots + self.sample.backward.temporaries) | 1
@@ -124,17 +129,18 @@ class Parts:
 
 
 MOST_RUNS = 8  # of slots that are zeroed one by one
-FRAMES = 1 << 18  # bytes of frames that are worked on at once: about what a core's second cache holds
+FRAMES = 3 << 15  # bytes of frames that are worked on at once, or LEAST samples: a part of a core's second cache
+LEAST = 32
 
 
 def groups_at_once(parts: Parts, lanes: int) -> int:
     """How many groups of samples a block has at most."""
-    return 1 if lanes == 1 else max(1, FRAMES // (8 * parts.frame * lanes))
+    return 1 if lanes == 1 else max(-(-LEAST // lanes), FRAMES // (8 * parts.frame * lanes))
 
 
 def frames_size(parts: Parts, lanes: int) -> int:
-    """The doubles of a block's frames, and of the table of pointers to its samples."""
-    return groups_at_once(parts, lanes) * lanes * (parts.frame + len(parts.widths))
+    """The doubles of a block's frames, and of its samples as they are given."""
+    return groups_at_once(parts, lanes) * lanes * (parts.frame + parts.row)
 
 
 def block_module(parts: Parts, shape: Shape, check: bool) -> str:
@@ -142,8 +148,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     lanes, sample = shape.lanes, parts.sample
     checked = parts.sizes() if check else None
     stride = parts.frame * lanes
-    capacity = groups_at_once(parts, lanes) * lanes
-    samples = Samples(parts.widths, capacity * parts.frame, capacity) if lanes > 1 else None
+    samples = Rows(groups_at_once(parts, lanes) * stride, parts.row) if lanes > 1 else None
     nests, used = _nests(sample, shape, parts, stride, checked, samples=samples)
     e = Emitter(shape, parts.tables, False, None)
     vector, align = e.type, e.align
@@ -219,7 +224,7 @@ def _nests(
     stride: int,
     checked: Any,
     prefix: str = "",
-    samples: Samples | None = None,
+    samples: Rows | None = None,
 ) -> tuple[list[str], set[str]]:
     """The functions forward, sweep and contribute of a section, and the helpers they use."""
     tables = parts.tables
@@ -262,53 +267,63 @@ def _seeds(e: Emitter, first: str) -> str:
     return e.select(valid, e.splat("%seed"), e.number(0.0))
 
 
-def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str, counter: str, table: Samples | None) -> None:
+def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str, counter: str, rows: Rows | None) -> None:
     """Transpose: sample by sample in memory, number by number in the frame, with one sample in each lane."""
-    rows = []
+    samples = []
     final = e.put("sub nsw i64 %last, 1") if e.lanes > 1 else ""
     for lane in range(e.lanes):
         place = e.put(f"add nsw i64 {first}, {lane}") if lane else first
         if e.lanes > 1:
             e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
             place = e.put(f"call i64 @llvm.smin.i64(i64 {place}, i64 {final})")
-        rows.append(e.put(f"load i64, ptr {_at(e, 'i64', '%rows', place)}, align 8"))
+        samples.append(e.put(f"load i64, ptr {_at(e, 'i64', '%rows', place)}, align 8"))
+    copies = None
+    if rows is not None:
+        group = e.put(f"mul nuw nsw i64 {counter}, {e.lanes * rows.width}")
+        copies = _at(e, "double", _at(e, "double", "%frames", group), rows.start)
     start = 0
     for k, width in enumerate(parts.widths):
         source = e.put(f"load ptr, ptr {_at(e, 'ptr', '%inputs', k)}, align 8")
-        samples = [_at(e, "double", source, e.put(f"mul nsw i64 {row}, {width}")) for row in rows]
-        if table is not None:
-            entries = _at(e, "double", "%frames", table.table + k * table.capacity)
-            entry = _at(e, "ptr", entries, e.put(f"mul nuw nsw i64 {counter}, {e.lanes}"))
-            for lane, sample in enumerate(samples):
-                e.do(f"store ptr {sample}, ptr {_at(e, 'ptr', entry, lane)}, align 8")
-        target = _at(e, e.type, frame, start)
-        squares = width // 4 * 4 if e.lanes % 4 == 0 else 0
-
-        def four(counter: str, _: Any, samples: list[str] = samples, target: str = target) -> list[str]:
-            for lane in range(0, e.lanes, 4):
-                places = [_at(e, "double", sample, counter) for sample in samples[lane : lane + 4]]
-                square = [e.put(f"load <4 x double>, ptr {place}, align 8") for place in places]
-                for i, column in enumerate(e.transposed(square)):
-                    place = _at(e, e.type, target, e.put(f"add nuw nsw i64 {counter}, {i}"))
-                    e.do(f"store <4 x double> {column}, ptr {_at(e, 'double', place, lane)}, align 32")
-            return []
-
-        def one(number: str, _: Any, samples: list[str] = samples, target: str = target) -> list[str]:
-            value = "poison"
-            for lane, sample in enumerate(samples):
-                x = e.put(f"load double, ptr {_at(e, 'double', sample, number)}, align 8")
-                value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
-            e.do(f"store {e.type} {value}, ptr {_at(e, e.type, target, number)}, align {e.align}")
-            return []
-
-        if squares:
-            e.loop(squares, [], four, 4)
-        if width - squares <= 3:
-            for number in range(squares, width):
-                one(str(number), ())
-        else:
-            e.loop(width, [], one)
+        sources = [_at(e, "double", source, e.put(f"mul nsw i64 {sample}, {width}")) for sample in samples]
+        copied = None if copies is None else _at(e, "double", copies, start)
+        _load_input(e, width, sources, _at(e, e.type, frame, start), copied, parts.row)
         start += width
+
+
+def _load_input(e: Emitter, width: int, sources: list[str], target: str, copies: str | None, row: int) -> None:
+    """One input of a group of samples; `copies`: where the samples go as they are, if anywhere, `row` doubles apart."""
+    squares = width // 4 * 4 if copies is not None and e.lanes % 4 == 0 else 0
+
+    def four(counter: str, _: Any) -> list[str]:
+        here = _at(e, "double", str(copies), counter)
+        there = _at(e, e.type, target, counter)
+        for lane in range(0, e.lanes, 4):
+            square = []
+            for k in range(lane, lane + 4):
+                square.append(e.put(f"load <4 x double>, ptr {_at(e, 'double', sources[k], counter)}, align 8"))
+                e.do(f"store <4 x double> {square[-1]}, ptr {_at(e, 'double', here, k * row)}, align 8")
+            for i, column in enumerate(e.transposed(square)):
+                e.do(f"store <4 x double> {column}, ptr {_at(e, 'double', there, i * e.lanes + lane)}, align 32")
+        return []
+
+    def one(number: str, _: Any) -> list[str]:
+        value = "poison"
+        for lane, source in enumerate(sources):
+            x = e.put(f"load double, ptr {_at(e, 'double', source, number)}, align 8")
+            value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
+            if copies is not None:
+                there = _at(e, "double", copies, number)
+                e.do(f"store double {x}, ptr {_at(e, 'double', there, lane * row)}, align 8")
+        e.do(f"store {e.type} {value}, ptr {_at(e, e.type, target, number)}, align {e.align}")
+        return []
+
+    if squares:
+        e.loop(squares, [], four, 4)
+    if width - squares <= 3:
+        for number in range(squares, width):
+            one(str(number), ())
+    else:
+        e.loop(width, [], one)
 
 
 def main_module(parts: Parts, check: bool) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import groupby
 from math import prod
 from typing import Any
 
@@ -46,8 +46,9 @@ POINTERS = {
 ARGUMENTS = ", ".join([*[f"ptr noalias {p}" for p in (*POINTERS.values(), "%tables")], "i64 %groups"])
 _CHEAP = frozenset(op for op in FORMS if op.name in ("add", "sub", "mul", "neg", "relu", "abs", "where", "max", "min"))
 
+BUSY = 7  # sums in registers that keep the adders of a processor busy
 ROWS = 4  # rows of gradients that are summed at once, two vectors of each
-UNROLLED = 4  # turns of an innermost sum at once
+UNROLLED = 2  # turns of an innermost sum at once
 # Which of the eight numbers of two vectors of four go side by side.
 EVEN, ODD, LOW, HIGH = (0, 4, 2, 6), (1, 5, 3, 7), (0, 1, 4, 5), (2, 3, 6, 7)
 
@@ -355,9 +356,19 @@ class Emitter(Writer):
         if any(not _only_assigns(t) for t in loops) or any(isinstance(t, Table) for t in loop.body):
             return 1
         calls = any(op not in _CHEAP for t in loop.body if isinstance(t, Assign) for op, _ in t.code)
-        jam = self.shape.jam if sums or loops else self.shape.light if calls else 1
+        jam = self.side_by_side(loop.trips) if sums or loops else self.shape.light if calls else 1
         jam = min(jam, loop.trips)
         return jam if jam > 1 and independent(loop, ranges, jam - 1) else 1
+
+    def side_by_side(self, trips: int) -> int:
+        """How many sums at once take the least time: few do not keep the adders busy, too many find no registers."""
+        registers = max(1, self.shape.lanes // self.shape.native)
+
+        def time(sums: int) -> int:
+            return 1 + max(sums * registers, BUSY) if sums else 0
+
+        jam = self.shape.jam
+        return min(range(jam, jam + jam // 2 + 1), key=lambda n: trips // n * time(n) + time(trips % n))
 
     def pin(self, loop: For, envs: Sequence[Environment], ranges: tuple[Range, ...]) -> None:
         """Load adjoints that the loop neither moves nor changes before it starts."""
@@ -544,12 +555,11 @@ class Emitter(Writer):
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Where the samples of a block lie in memory: a table of pointers, one for each input and sample."""
+class Rows:
+    """Where a block's samples lie as they are given, number by number: behind its frames, aligned."""
 
-    widths: tuple[int, ...]  # of the inputs
-    table: int  # doubles from the first frame to the table
-    capacity: int  # samples in a block
+    start: int  # doubles from the first frame to the first row
+    width: int  # doubles from one row to the next
 
 
 @dataclass(frozen=True)
@@ -562,11 +572,10 @@ class RowNest:
     row: Ref
     along: int  # the level of j
     whole: int  # how far j runs in whole vectors
-    which: int  # the input
     rest: Term | None  # the last few j
 
 
-def row_nest(term: Term, samples: Samples, width: int) -> RowNest | None:
+def row_nest(term: Term, width: int) -> RowNest | None:
     """The nest, if its gradients can be summed sample by sample, a vector of neighbouring gradients at a time."""
     trips: list[int] = []
     while isinstance(term, For) and len(term.body) == 1:
@@ -587,10 +596,6 @@ def row_nest(term: Term, samples: Samples, width: int) -> RowNest | None:
         or trips[along] < width
     ):
         return None
-    ends = list(accumulate(samples.widths))
-    which = next(k for k, end in enumerate(ends) if row.base < end)
-    if row.base + trips[along] > ends[which]:
-        return None
     whole = trips[along] // width * width
     rest: Term | None = None
     if whole < trips[along]:
@@ -598,14 +603,13 @@ def row_nest(term: Term, samples: Samples, width: int) -> RowNest | None:
         rest = Assign(term.target.shifted(along, whole), True, leaves, term.code)
         for d in reversed(range(len(trips))):
             rest = For(trips[d] - whole if d == along else trips[d], (rest,))
-    return RowNest(trips, term.target, adjoint, row, along, whole, which, rest)
+    return RowNest(trips, term.target, adjoint, row, along, whole, rest)
 
 
-def emit_rows(e: Emitter, nest: RowNest, samples: Samples, stride: int) -> None:
+def emit_rows(e: Emitter, nest: RowNest, samples: Rows, stride: int) -> None:
     """Sums of a few vectors of gradients in registers, over all samples of the block one after the other."""
     lanes, width = e.shape.lanes, e.lanes
-    start = sum(samples.widths[: nest.which])
-    table = e.put(f"getelementptr double, ptr %in, i64 {samples.table + nest.which * samples.capacity}")
+    samples_start = e.put(f"getelementptr double, ptr %in, i64 {samples.start}")
     outer = [d for d in range(len(nest.trips)) if d != nest.along]
 
     def tile(env: dict[int, list[Counter]], column: Counter, vectors: int) -> None:
@@ -629,10 +633,9 @@ def emit_rows(e: Emitter, nest: RowNest, samples: Samples, stride: int) -> None:
             for key in sources:
                 e.pointer(key)
         totals = [e.put(f"load {e.type}, ptr {p}, align 8") for row in pointers for p in row]
-        numbers = [
-            e.put(f"add nuw nsw i64 {column[0] or 0}, {nest.row.base - start + column[1] + k * width}")
-            for k in range(vectors)
-        ]
+        first_number = e.put(f"getelementptr double, ptr {samples_start}, i64 {nest.row.base + column[1]}")
+        if column[0]:
+            first_number = e.put(f"getelementptr double, ptr {first_number}, i64 {column[0]}")
 
         def frame(counter: str, totals: Sequence[str]) -> list[str]:
             values = list(totals)
@@ -644,15 +647,13 @@ def emit_rows(e: Emitter, nest: RowNest, samples: Samples, stride: int) -> None:
                 for name, c in moving:
                     place = e.put(f"getelementptr {e.unit}, ptr {place}, i64 {e.put(f'mul nsw i64 {name}, {c}')}")
                 adjoints.append(place)
-            sample = e.put(f"mul nuw nsw i64 {counter}, {lanes}")
-            entry = e.put(f"getelementptr ptr, ptr {table}, i64 {sample}")
+            sample = e.put(f"mul nuw nsw i64 {counter}, {lanes * samples.width}")
+            row = e.put(f"getelementptr double, ptr {first_number}, i64 {sample}")
             for lane in range(lanes):
-                there = e.put(f"getelementptr ptr, ptr {entry}, i64 {lane}")
-                data = e.put(f"load ptr, ptr {there}, align 8")
-                xs = [
-                    e.put(f"load {e.type}, ptr {e.put(f'getelementptr double, ptr {data}, i64 {n}')}, align 8")
-                    for n in numbers
-                ]
+                xs = []
+                for k in range(vectors):
+                    there = e.put(f"getelementptr double, ptr {row}, i64 {lane * samples.width + k * width}")
+                    xs.append(e.put(f"load {e.type}, ptr {there}, align 8"))
                 for r, place in enumerate(adjoints):
                     here = e.put(f"getelementptr double, ptr {place}, i64 {lane}")
                     g = e.splat(e.put(f"load double, ptr {here}, align 8"))
@@ -732,14 +733,14 @@ def contributions(
     stride: int,
     *,
     checked: Any,
-    samples: Samples | None = None,
+    samples: Rows | None = None,
 ) -> tuple[str, set[str]]:
     """A function that adds the contributions of `groups` frames, `stride` doubles apart, to the gradients."""
     e = Emitter(shape, tables, True, checked, shape.native)
     e.settled = True
     e.label("entry")
     for term in terms:
-        if samples is not None and (nest := row_nest(term, samples, shape.native)) is not None:
+        if samples is not None and (nest := row_nest(term, shape.native)) is not None:
             emit_rows(e, nest, samples, stride)
             if (term := nest.rest) is None:
                 continue
@@ -752,4 +753,4 @@ def _text(name: str, e: Emitter) -> tuple[str, set[str]]:
     return f"define internal void @{name}({ARGUMENTS}) #0 {{\n{body}\n  ret void\n}}", e.used
 
 
-__all__ = ["ARGUMENTS", "LANE_SPACES", "Emitter", "Samples", "Shape", "contributions", "definitions", "function"]
+__all__ = ["ARGUMENTS", "LANE_SPACES", "Emitter", "Rows", "Shape", "contributions", "definitions", "function"]

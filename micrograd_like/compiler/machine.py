@@ -9,7 +9,7 @@ sigmoid and softplus are made of exp.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import factorial
 from typing import Any
 
@@ -115,6 +115,21 @@ class Writer:
         source, target = (self.type, self.integers) if to_integers else (self.integers, self.type)
         return self.put(f"bitcast {source} {x} to {target}")
 
+    def polynomial(self, x: str, square: str, coefficients: Sequence[float]) -> str:
+        """c0 + c1 x + c2 x² + …, in pairs and pairs of pairs (Estrin's scheme): few operations wait for one another."""
+        terms = [self.number(c) for c in coefficients]
+        power = x
+        while len(terms) > 1:
+            if power != x:
+                square = self.strict("fmul", power, power)
+            pairs = [
+                self.arithmetic("fadd", low, self.arithmetic("fmul", high, power))
+                for low, high in zip(terms[::2], terms[1::2], strict=False)
+            ]
+            terms = pairs + terms[len(pairs) * 2 :]
+            power = square
+        return terms[0]
+
     def bitwise(self, instruction: str, x: str, n: int) -> str:
         return self.put(f"{instruction} {self.integers} {x}, {self.integer(n)}")
 
@@ -198,10 +213,9 @@ def _exp(w: Writer, x: str) -> str:
     k = w.strict("fsub", w.strict("fadd", w.strict("fmul", x, n(1.4426950408889634)), n(_MAGIC)), n(_MAGIC))
     r = w.arithmetic("fsub", x, w.arithmetic("fmul", k, n(_LN2_HIGH)))
     r = w.arithmetic("fsub", r, w.arithmetic("fmul", k, n(_LN2_LOW)))
-    p = n(1 / factorial(13))
-    for i in range(12, 1, -1):
-        p = w.arithmetic("fadd", w.arithmetic("fmul", p, r), n(1 / factorial(i)))
-    p = w.arithmetic("fadd", n(1.0), w.arithmetic("fadd", r, w.arithmetic("fmul", w.strict("fmul", r, r), p)))
+    square = w.strict("fmul", r, r)
+    p = w.polynomial(r, square, [1 / factorial(i) for i in range(2, 14)])
+    p = w.arithmetic("fadd", n(1.0), w.arithmetic("fadd", r, w.arithmetic("fmul", square, p)))
     # 2^k in two factors, as 2^k alone may be beyond the range where the product is not
     half = w.strict("fadd", w.strict("fmul", k, n(0.5)), n(_MAGIC))
     rest = w.strict("fadd", w.strict("fsub", k, w.strict("fsub", half, n(_MAGIC))), n(_MAGIC))
@@ -228,10 +242,7 @@ def _log(w: Writer, x: str) -> str:
     f = w.strict("fsub", m, n(1.0))
     s = w.strict("fdiv", f, w.strict("fadd", f, n(2.0)))
     z = w.strict("fmul", s, s)
-    p = n(2 / 23)
-    for i in range(10, 0, -1):
-        p = w.arithmetic("fadd", w.arithmetic("fmul", p, z), n(2 / (2 * i + 1)))
-    p = w.arithmetic("fmul", p, z)
+    p = w.arithmetic("fmul", w.polynomial(z, w.strict("fmul", z, z), [2 / (2 * i + 1) for i in range(1, 12)]), z)
     half = w.strict("fmul", w.strict("fmul", f, f), n(0.5))
     low = w.arithmetic("fmul", k, n(_LN2_LOW))
     inner = w.arithmetic("fadd", w.arithmetic("fmul", s, w.strict("fadd", half, p)), low)
