@@ -168,6 +168,39 @@ def test_where_nothing_flows_an_infinite_derivative_does_not_matter() -> None:
     assert program.gradient([-4.0, 4.0])[1].tolist() == [0.5]
 
 
+SKIPPED: dict[str, Callable[[Any, Any], Any]] = {
+    "a neuron behind a closed ReLU": lambda x, p: mg.dot([p[0], p[1]], x, p[2]).relu(),
+    "written out": lambda x, p: (p[0] * x[0] + p[1] * x[1] + p[2]).relu(),
+    "a root": lambda x, p: mg.where(x[1], (x[1] * p[0]).sqrt(), x[0] * p[1]),
+    "a largest": lambda x, p: mg.max(p[0] * x[0], p[1] * x[1]),
+    "exponentials": lambda x, p: mg.logsumexp([(p[0] * x[0]).relu(), (p[1] * x[1]).relu()]),
+    "a loop": lambda x, p: mg.sum([(w * v).relu() for w in p for v in x]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SKIPPED)
+@pytest.mark.parametrize("batch", [1, 3, 9])
+def test_where_no_gradient_flows_an_infinite_factor_does_no_harm(name: str, batch: int) -> None:
+    function, p = SKIPPED[name], [Value(0.5), Value(-1.5), Value(0.25)]
+    program = checked(mg.compile(lambda x: function(x, p), p, x=2))
+    program._careful = runtime.Machine(program._parts.careful(), p, False, check=True)
+    rng = np.random.default_rng(0)
+    for row in ([-math.inf, 1.0], [-math.inf, -2.0], [0.0, -math.inf], [0.5, -1.0]):
+        x = np.abs(rng.normal(size=(batch, 2)))
+        x[-1] = row
+        _, _, gradient, _ = eager(lambda r: function(r, p), p, [(values(r.tolist()),) for r in x])
+        np.testing.assert_allclose(program.gradient(x)[1], gradient, rtol=1e-12)
+
+
+def test_training_goes_on_where_no_gradient_flows() -> None:
+    p = [Value(0.5), Value(-1.5), Value(0.25)]
+    program = mg.compile(lambda x: SKIPPED["a neuron behind a closed ReLU"](x, p), p, x=2)
+    x = np.array([[0.5, 0.25], [-math.inf, 1.0], [1.0, 0.5]])
+    losses = program.sgd(x, lr=0.1, batch_size=2, epochs=3, seed=1)
+    assert np.isfinite(losses).all()
+    assert all(math.isfinite(v.data) for v in p)
+
+
 def test_the_same_call_gives_the_same_bits_whatever_ran_before() -> None:
     model = mg.MLP(6, [7, 3], rng=0)
     rng = np.random.default_rng(0)
@@ -293,6 +326,46 @@ def test_without_a_shuffle_every_epoch_takes_the_samples_as_they_come() -> None:
     assert program.sgd([1.0, 3.0], lr=0.5, batch_size=1, epochs=2, shuffle=False).tolist() == [1.0, 4.0, 4.0, 4.0]
 
 
+def test_orders_are_shuffled_as_python_shuffles_lists() -> None:
+    machine = mg.compile(lambda x: x * 2, [], x=())
+    machine([1.0])
+    shuffled = machine._machine.shuffled  # type: ignore[union-attr]
+    for n, count in [(0, 2), (1, 3), (2, 5), (17, 4), (1000, 3), (5000, 1)]:
+        mine, pythons = random.Random(n), random.Random(n)
+        orders = shuffled(mine, np.arange(n), count)
+        expected = list(range(n))
+        for order in orders.tolist():
+            pythons.shuffle(expected)
+            assert order == expected
+        assert mine.getstate() == pythons.getstate()
+
+    class Unusual(random.Random):
+        def shuffle(self, x: Any) -> None:
+            x.reverse()
+
+    assert shuffled(Unusual(0), np.arange(4), 2).tolist() == [[3, 2, 1, 0], [0, 1, 2, 3]]
+
+
+def test_many_epochs_at_once_are_the_same_as_one_by_one() -> None:
+    x, y = [s for s, _ in moons()], [t for _, t in moons()]
+    ways = []
+    for epochs in ([6], [1] * 6):
+        model = mg.MLP(2, [4, 1], rng=0)
+        program = mg.compile(lambda x, y, model=model: mg.hinge_loss(model(x), y), model.parameters(), x=2, y=())
+        rng = random.Random(5)
+        parts = [program.sgd(x, y, lr=0.1, batch_size=8, epochs=n, seed=rng, shuffle=False) for n in epochs]
+        ways.append((np.concatenate(parts).tolist(), [p.data for p in model.parameters()]))
+    assert ways[0] == ways[1]
+
+
+def test_epochs_before_the_one_that_diverges_are_kept() -> None:
+    p = Value(1.0)
+    program = mg.compile(lambda x: p * p * x, [p], x=())
+    with pytest.raises(ValueError, match="step 5"):
+        program.sgd([10.0], lr=lambda step: 0.01 if step < 5 else 1e308, epochs=9)
+    assert math.isclose(p.data, 0.8**5)
+
+
 def test_fit_compiled_gives_the_same_history() -> None:
     data = [([random.Random(i).gauss(0, 1) for _ in range(6)], i % 3) for i in range(50)]
     histories = []
@@ -376,6 +449,29 @@ def test_eager_and_compiled_code_mix() -> None:
     assert p.data == 4.0
     p.data = -0.0
     assert math.copysign(1, program([2.0])) == -1
+    p.data = 3  # an int, which machine code leaves to Python
+    assert program([2.0]) == 6.0
+
+
+def test_where_objects_cannot_be_read_by_machine_code_python_reads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "layout", lambda: None)
+    p = Value(3.0)
+    program = mg.compile(lambda x: p * x, [p], x=())
+    assert program([2.0]) == 6.0
+    p.data = 5.0
+    assert program([2.0]) == 10.0
+
+
+def test_an_array_may_change_between_calls() -> None:
+    p = Value(3.0)
+    program = mg.compile(lambda x: p * x, [p], x=())
+    x = np.array([1.0, 2.0])
+    assert program(x) == 4.5
+    x[:] = 4.0
+    assert program(x) == 12.0
+    assert program(x[:1]) == 12.0
+    assert program(np.ones(50)) == 3.0
+    assert program(x) == 12.0
 
 
 # ---- what cannot be traced, and wrong inputs ----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import micrograd_like as mg
 from micrograd_like import Value, ops
-from micrograd_like.compiler import adjoint, flow, loops, nest, trace
+from micrograd_like.compiler import adjoint, flow, loops, nest, sums, trace
 from micrograd_like.compiler.loops import For, Ref, Table
 from micrograd_like.compiler.nest import (
     ADJOINT,
@@ -62,16 +62,18 @@ def run_nests(function: Any, parameters: list[Value], x: Sequence[float]) -> tup
     shared, node = [0.0] * flowing.shared.slots, [0.0] * flowing.sample.slots
     shared_adjoint, node_adjoint = [0.0] * flowing.shared.slots, [0.0] * flowing.sample.slots
     nests = []
-    for section in (flowing.shared, flowing.sample):
+    for section, seed in ((flowing.shared, None), (flowing.sample, flowing.sample.outputs)):
         terms = loops.recover(section)
         assert loops.lines(terms) == section.lines
-        nests.append((nest.lower(terms, flowing.constants), adjoint.adjoint(terms, flowing.constants)))
+        nests.append((nest.lower(terms, flowing.constants), adjoint.adjoint(terms, flowing.constants, seed)))
     scratch = [0.0] * max(back.temporaries for _, back in nests)
     common = {PARAM: p, PARAM_GRADIENT: gradient, CONST: flowing.constants, TEMPORARY: scratch}
     outer = common | {NODE: shared, ADJOINT: shared_adjoint}
     inner = common | {NODE: node, ADJOINT: node_adjoint, INPUT: x, SHARED: shared, SHARED_GRADIENT: shared_adjoint}
     nest.interpret(nests[0][0], outer)
     nest.interpret(nests[1][0], inner)
+    if (zeroed := nests[1][1].zeroed) is not None:  # what need not be zero is anything
+        node_adjoint[:] = [0.0 if slot in zeroed else math.nan for slot in range(len(node_adjoint))]
     loss = node[flowing.sample.outputs]
     node_adjoint[flowing.sample.outputs] = 1.0
     for (_, back), memory in ((nests[1], inner), (nests[0], outer)):
@@ -218,6 +220,53 @@ def test_iterations_that_are_said_to_be_independent_can_be_interleaved(data: st.
             if not waiting[i]:
                 del waiting[i]
     assert straight == mixed
+
+
+spots = st.builds(lambda b, c: Ref(ADJOINT, b, tuple(c)), st.integers(12, 24), st.tuples(*[st.integers(-2, 2)] * 2))
+accumulations = st.builds(
+    lambda target, x, y: Assign(target, True, (x, y), ((ops.mul, (0, 1)),)),
+    spots, spots, st.builds(lambda b, c: Ref(PARAM, b, tuple(c)), st.integers(12, 24), st.tuples(*[st.integers(-2, 2)] * 2)),
+)  # fmt: skip
+
+
+@given(st.lists(accumulations, min_size=1, max_size=3), st.integers(1, 4), st.integers(1, 3), st.booleans(), seeds)
+@settings(max_examples=300)
+def test_accumulations_that_are_split_and_summed_in_registers_stay_the_same(
+    body: list[Assign], outer: int, inner: int, nested: bool, seed: int
+) -> None:
+    loop = For(outer, (For(inner, tuple(body)),))
+    if not nested:
+        flat = [Assign(t.target, True, t.leaves, t.code) for t in body]
+        loop = For(outer, tuple(For(inner, (t,)) for t in flat))
+    rng = random.Random(seed)
+    numbers = [Fraction(rng.randrange(-5, 6)) for _ in range(40)]
+    start = [Fraction(rng.randrange(-5, 6)) for _ in range(40)]
+    plain = {ADJOINT: list(start), PARAM: numbers}
+    nest.interpret([loop], plain)
+    for given_seed in (None, 39):
+        settled, zeroed = sums.settle([loop], [], given_seed)
+        if zeroed is None:
+            memory = {ADJOINT: list(start), PARAM: numbers}
+            nest.interpret(settled, memory)
+            assert memory == plain
+        else:
+            from_zero = {ADJOINT: [Fraction(0)] * 39 + [Fraction(3)], PARAM: numbers}
+            nest.interpret([loop], from_zero)
+            got = {ADJOINT: [Fraction(0) if k in zeroed else Fraction(1, 7) for k in range(40)], PARAM: numbers}
+            got[ADJOINT][39] = Fraction(3)
+            touched = {a for access in nest.accesses([loop]) if access.ref.space == ADJOINT
+                       for a in sums._addresses(access.ref, access.ranges)}  # fmt: skip
+            nest.interpret(settled, got)
+            assert all(got[ADJOINT][k] == from_zero[ADJOINT][k] for k in touched)
+
+
+def test_the_adjoint_of_a_dot_product_is_a_sum_in_a_register_that_needs_no_zero_before() -> None:
+    model = mg.MLP(3, [4, 3], rng=0)
+    flowing = flow.flow(trace.trace(lambda x: mg.logsumexp(model(x)), model.parameters(), {"x": (3,)}))
+    back = adjoint.adjoint(loops.recover(flowing.sample), flowing.constants, flowing.sample.outputs)
+    text = nest.show(back.sweep)
+    assert "= 0.0 + … (dv[j + 8] * p[i + 5*j + 16]) for j in range(3)" in text
+    assert back.zeroed == ()
 
 
 def test_a_recurrence_and_a_shared_destination_are_not_independent() -> None:

@@ -2,7 +2,7 @@
 
 Reverse mode adds to memory: every use of a node adds to its adjoint. Where a loop nest does nothing but that, its
 counters change places, so that those which do not move the target run innermost: they become a `Reduce`, whose sum is
-in a register, in the same order as before. And where nobody has written to the target before, it need not be zero first.
+in a register, in the same order as before. And where nothing has touched the target before, it need not be zero first.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def settle(
     terms = [part for term in sweep for part in split(term)]
     if seed is None or any(isinstance(term, Table) for term in terms):
         return tuple(_summed(term) for term in terms), None
-    written = [Access(Ref(ADJOINT, seed), "write", ())]
+    before = [Access(Ref(ADJOINT, seed), "write", ())]
     first: set[int] = set()
     settled: list[Term] = []
     for term in terms:
@@ -34,12 +34,12 @@ def settle(
         fresh = (
             inner is not None
             and _apart(inner.target.coefs, trips)
-            and not any(may_meet(inner.target, a.ref, ranges, a.ranges) for a in written)
+            and not any(may_meet(inner.target, a.ref, ranges, a.ranges) for a in before)
         )
         if inner is not None and fresh:
             first.update(_addresses(inner.target, ranges))
         settled.append(_summed(term, fresh=fresh))
-        written += [a for a in accesses([term]) if a.kind != "read" and a.ref.space == ADJOINT]
+        before += [a for a in accesses([term]) if a.ref.space == ADJOINT]
     touched = {
         address
         for access in accesses([*settled, *contributions])
