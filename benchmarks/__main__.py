@@ -1,17 +1,31 @@
-"""`python -m benchmarks` runs them all."""
+"""`python -m benchmarks` runs them all; `python -m benchmarks eager` or `compiled` one of them."""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import sys
-
-from benchmarks import eager
+from pathlib import Path
 
 
 def main() -> None:
-    print(f"Python {sys.version.split()[0]} on {platform.machine()}, {os.cpu_count()} cores; one process, one thread\n")
-    eager.main()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("which", nargs="?", choices=("eager", "compiled"), help="all by default")
+    parser.add_argument("--write", type=Path, help="a folder for benchmarks.md and benchmarks.svg")
+    options = parser.parse_args()
+    if options.which != "compiled":
+        from benchmarks import eager
+
+        print(f"Python {sys.version.split()[0]} on {platform.machine()}, {os.cpu_count()} cores; one thread\n")
+        eager.main()
+    if options.which != "eager":
+        from benchmarks.race import single_thread
+
+        single_thread()  # before the peers are imported
+        from benchmarks import compiled
+
+        compiled.main(options.write)
 
 
 if __name__ == "__main__":

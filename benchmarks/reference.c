@@ -30,7 +30,7 @@ typedef long mask __attribute__((vector_size(8 * WIDTH)));
 
 static const int sizes[] = {SIZES};
 #define LAYERS ((int)(sizeof sizes / sizeof *sizes) - 1)
-#define MOST 1024               /* no layer is wider */
+#define MOST 2048               /* no layer is wider */
 #define TILE 6                  /* neurons in a tile: with two registers of samples each, 12 running sums */
 #define UNROLL _Pragma("GCC unroll 16")
 #define INLINE static inline __attribute__((always_inline))

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
 from properties import PROPERTIES
 
-from micrograd_like.testing import Expression, expressions
+from micrograd_like.testing import expressions
 
 REGRESSIONS = Path(__file__).with_name("regressions.json")
 
 
 def hunt(
-    properties: Sequence[Callable[[Expression], None]],
+    properties: Sequence[Callable[[Any], None]],
     seconds: float | None,
     seed: int,
     file: Path = REGRESSIONS,
@@ -40,9 +41,16 @@ def hunt(
             return found
 
 
-def _search(prop: Callable[[Expression], None], round_seed: int, examples: int) -> Expression | None:
+def takes_a_seed(prop: Callable[[Any], None]) -> bool:
+    """Whether a property is of the programs that a seed names, rather than of expressions."""
+    return prop.__annotations__.get("seed") is int
+
+
+def _search(prop: Callable[[Any], None], round_seed: int, examples: int) -> Any:
     """The smallest program found for which the property fails."""
-    failing: list[Expression] = []
+    failing: list[Any] = []
+    expression = expressions(max_nodes=10 if round_seed % 2 else 4)
+    programs: st.SearchStrategy[Any] = st.integers(0, 2**32) if takes_a_seed(prop) else expression
 
     @seed(round_seed)
     @settings(
@@ -54,12 +62,12 @@ def _search(prop: Callable[[Expression], None], round_seed: int, examples: int) 
         suppress_health_check=list(HealthCheck),
         report_multiple_bugs=False,
     )
-    @given(expressions(max_nodes=10 if round_seed % 2 else 4))
-    def check(expression: Expression) -> None:
+    @given(programs)
+    def check(program: Any) -> None:
         try:
-            prop(expression)
+            prop(program)
         except Exception:
-            failing.append(expression)
+            failing.append(program)
             raise
 
     try:
@@ -69,9 +77,9 @@ def _search(prop: Callable[[Expression], None], round_seed: int, examples: int) 
     return None
 
 
-def _keep(file: Path, name: str, expression: Expression) -> None:
+def _keep(file: Path, name: str, program: Any) -> None:
     entries: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
-    entry = {"property": name, "program": expression.to_json()}
+    entry = {"property": name, "program": program if isinstance(program, int) else program.to_json()}
     if entry not in entries:
         entries.append(entry)
         file.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

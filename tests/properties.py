@@ -3,13 +3,15 @@
 import copy
 import math
 import pickle
+import random
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import mpmath
+from compiler_programs import EXACT, random_program
 
-from micrograd_like import Value, gradient, graph, ops
+from micrograd_like import Value, compile, gradient, graph, mean, ops
 from micrograd_like.testing import Expression, assert_exact, gradcheck
 
 RATIONAL = [
@@ -84,6 +86,40 @@ def backward_agrees_with_gradient(expression: Expression) -> None:
         assert x.grad == g.data or math.isclose(x.grad, g.data, rel_tol=1e-6, abs_tol=1e-9)
 
 
+def compiled_programs_are_eager_ones(expression: Expression) -> None:
+    """Loss and gradient, with the numbers as parameters and as inputs, in one batch with others."""
+    xs = expression.values
+    root = expression(*xs)
+    root.backward()
+    loss, got = compile(lambda: expression(*xs), xs, cached=False).gradient()
+    assert loss == root.data or math.isclose(loss, root.data, rel_tol=1e-12, abs_tol=1e-12)
+    for x, g in zip(xs, got.tolist(), strict=True):
+        assert x.grad == g or math.isclose(x.grad, g, rel_tol=1e-9, abs_tol=1e-9)
+    scale = Value(1.0)
+    shape = {f"x{k}": () for k in range(len(xs))}
+    program = compile(lambda *inputs: expression(*[scale * x for x in inputs]), [scale], cached=False, **shape)
+    rows = [[x.data] * 5 for x in xs]
+    assert all(one == loss or math.isclose(one, loss, rel_tol=1e-12, abs_tol=1e-12) for one in program.losses(*rows))
+
+
+def loops_of_compiled_programs_are_eager_ones(seed: int) -> None:
+    """The programs of compiler_programs.py: nests, shared weights, strides, recurrences, in batches of several sizes."""
+    function, parameters, size = random_program(seed)
+    rng = random.Random(seed)
+    rows = [[rng.gauss(0, 1) for _ in range(size)] for _ in range(rng.choice([1, 2, 5, 8, 9, 40]))]
+    losses = [function([Value(x) for x in row]) for row in rows]
+    mean(losses).backward()
+    program = compile(function, parameters, cached=False, x=size)
+    _, got = program.gradient(rows)
+    used = {node.op.name for one in losses for node in graph.topological(one)}
+    for one, expected in zip(program.losses(rows).tolist(), losses, strict=True):
+        exact = one == expected.data or (one != one and expected.data != expected.data)
+        assert exact or (not used <= EXACT and math.isclose(one, expected.data, rel_tol=1e-12, abs_tol=1e-12))
+    largest = max(abs(float(p.grad)) for p in parameters)
+    for p, g in zip(parameters, got.tolist(), strict=True):
+        assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
+
+
 def switches(expression: Expression, carrier: Callable[[float], Any] = float) -> list[Any]:
     """The numbers whose signs decide on which side of its kinks the program is."""
     root = expression(*[Value(carrier(x)) for x in expression.inputs])
@@ -103,4 +139,6 @@ PROPERTIES = [
     duplicates_have_the_same_gradients,
     two_roots_add_up,
     backward_agrees_with_gradient,
+    compiled_programs_are_eager_ones,
+    loops_of_compiled_programs_are_eager_ones,
 ]

@@ -569,6 +569,14 @@ def test_wrong_inputs_are_errors_that_name_them() -> None:
         program([[1, 2]], [1], z=3)
 
 
+def test_inputs_are_given_by_name_or_in_order_but_not_half_and_half() -> None:
+    w = Value(2.0)
+    assert mg.compile(lambda a, b: w * a - b, [w], b=(), a=())(b=[1.0], a=[10.0]) == 19.0
+    assert mg.compile(lambda a, b: w * a - b, [w], x=(), y=())([10.0], [1.0]) == 19.0
+    with pytest.raises(TypeError, match="no argument 'c', among a, b"):
+        mg.compile(lambda a, b: w * a - b, [w], c=(), a=())
+
+
 def test_without_llvmlite_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(ImportError, match=r"micrograd_like\[compiled\]"):

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hunt import REGRESSIONS, hunt
+from hunt import REGRESSIONS, hunt, takes_a_seed
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from properties import PROPERTIES
 
 from micrograd_like.testing import Expression, expressions
@@ -17,9 +18,9 @@ FOUND = json.loads(REGRESSIONS.read_text(encoding="utf-8"))
 @pytest.mark.parametrize("prop", PROPERTIES, ids=lambda f: f.__name__)
 def test_properties_hold(prop: Any) -> None:
     @settings(max_examples=40)
-    @given(expressions(max_nodes=5))
-    def check(expression: Expression) -> None:
-        prop(expression)
+    @given(st.integers(0, 2**32) if takes_a_seed(prop) else expressions(max_nodes=5))
+    def check(program: Any) -> None:
+        prop(program)
 
     check()
 
@@ -27,7 +28,8 @@ def test_properties_hold(prop: Any) -> None:
 @pytest.mark.parametrize("entry", FOUND, ids=lambda e: e["property"])
 def test_what_was_found_once_stays_mended(entry: dict[str, Any]) -> None:
     prop = next(prop for prop in PROPERTIES if prop.__name__ == entry["property"])
-    prop(Expression.from_json(entry["program"]))
+    program = entry["program"]
+    prop(program if isinstance(program, int) else Expression.from_json(program))
 
 
 def test_a_hunt_keeps_the_smallest_program_it_finds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

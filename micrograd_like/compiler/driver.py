@@ -327,7 +327,7 @@ def _load_input(e: Emitter, width: int, sources: list[str], target: str, copies:
 
 
 def main_module(parts: Parts, check: bool) -> str:
-    """The module with `run`, `read` and `shuffle`."""
+    """The module with `run`, `read`, both at once, and `shuffle`."""
     shape = Shape(1, 1, 8)
     shared = parts.shared
     checked = None
@@ -525,7 +525,8 @@ mean.end:
   store double %mean.loss, ptr %loss.place
   br label %backward"""
 
-# Returns how many parameters were read: it stops at one whose number is no float. See objects.py.
+# `read` returns how many parameters were read: it stops at one whose number is no float. See objects.py.
+# `read_and_run` returns what `run` does, or -1 where not all could be read.
 _READ = """
 define i64 @read(ptr %fields) #0 {
 entry:
@@ -553,6 +554,19 @@ take:
   br label %test
 end:
   ret i64 %i
+}
+
+define i64 @read_and_run(ptr %fields) #0 {
+entry:
+  %count = call i64 @read(ptr %fields)
+  %all = icmp eq i64 %count, $PARAMETERS
+  br i1 %all, label %run, label %end
+run:
+  %nan = call i64 @run(ptr %fields)
+  br label %end
+end:
+  %answer = phi i64 [ %nan, %run ], [ -1, %entry ]
+  ret i64 %answer
 }
 """
 

@@ -105,6 +105,9 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
     return tuple(int(n) for n in sizes)
 
 
+_TRANSIENT = ("_numpy", "_lock", "_machine", "_careful", "_fitting")  # what a program makes where it is loaded
+
+
 class Program:
     """A compiled function. Inputs are arrays, or lists, with one row for each sample; numbers are 64-bit floats.
 
@@ -127,9 +130,10 @@ class Program:
         self._lock = threading.Lock()
         self._machine: Machine | None = None
         self._careful: Machine | None = None
+        self._fitting: list[tuple[int, ...]] = []  # shapes of inputs that were found to be right
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in ("_numpy", "_lock", "_machine", "_careful")}
+        return {k: v for k, v in vars(self).items() if k not in _TRANSIENT}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -156,7 +160,7 @@ class Program:
         with self._lock:
             machine = self._ready()
             machine.run(FORWARD, arrays, count)
-            return float(machine.losses[0])
+            return float(machine.losses.item(0))
 
     def losses(self, *inputs: Any, **named: Any) -> Any:
         """The loss of each sample, as an array. Errors as for a call."""
@@ -189,7 +193,7 @@ class Program:
                 machine = self._ready(careful=True)
                 machine.run(GRADIENT, arrays, count)
             outputs = machine.outputs[: count or 1].copy() if with_outputs else None
-            return float(machine.losses[0]), machine.gradient.copy(), outputs
+            return machine.losses.item(0), machine.gradient.copy(), outputs
 
     def sgd(
         self,
@@ -254,10 +258,13 @@ class Program:
         if named or len(inputs) != len(self._shapes):
             inputs = self._in_order(inputs, named)
         arrays = [numpy.ascontiguousarray(given, numpy.float64) for given in inputs]
-        count = len(arrays[0]) if arrays and arrays[0].ndim else 0
-        for array, (name, shape) in zip(arrays, self._shapes.items(), strict=True):
-            if array.shape != (count, *shape) or not count:
-                raise ValueError(self._wrong(name, array.shape, count))
+        found = [array.shape for array in arrays]
+        count = found[0][0] if found and found[0] else 0
+        if found != self._fitting:
+            for shape, (name, expected) in zip(found, self._shapes.items(), strict=True):
+                if shape != (count, *expected) or not count:
+                    raise ValueError(self._wrong(name, shape, count))
+            self._fitting = found
         if self._gathers:
             self._check_gathers(arrays)
         return arrays, count
@@ -301,13 +308,13 @@ class Program:
                 start += flat.shape[1]
 
     def _ready(self, *, careful: bool = False) -> Machine:
-        """The machine, with the parameters as they are now; the careful one where the other's gradient is nan."""
+        """The machine; the careful one where the other's gradient is nan."""
         if careful:
-            machine = self._careful = self._careful or Machine(self._parts.careful(), self.parameters, self._cached)
-        else:
-            machine = self._machine = self._machine or Machine(self._parts, self.parameters, self._cached)
-        machine.read()
-        return machine
+            self._careful = self._careful or Machine(self._parts.careful(), self.parameters, self._cached)
+            return self._careful
+        if self._machine is None:
+            self._machine = Machine(self._parts, self.parameters, self._cached)
+        return self._machine
 
 
 def _structured(structure: Any, outputs: Any) -> Any:
@@ -354,7 +361,8 @@ class Training:
             optimizer.steps = before
             parts = [self.run(orders[k : k + 1]) for k in range(len(orders))]
             numpy = self.program._numpy
-            return tuple(numpy.concatenate(part) for part in zip(*parts, strict=True))  # type: ignore[return-value]
+            losses, outputs = zip(*parts, strict=True)
+            return numpy.concatenate(losses), numpy.concatenate(outputs)
         optimizer.steps = before
         step, loss = self.failed
         raise ValueError(

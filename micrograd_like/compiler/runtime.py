@@ -25,6 +25,7 @@ from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shuffling import Shuffler
 from micrograd_like.engine import Value
 
+BRIEF = 10**6  # parameters times samples of a call, some tens of microseconds, that is not worth letting others run
 _ALIGNED = 128  # bytes
 _PLACE = {name: 8 * k for k, name in enumerate(FIELDS)}
 _CALL = struct.Struct("".join("d" if name in ("momentum", "decay") else "q" for name in CALL))
@@ -51,7 +52,7 @@ class Machine:
         self.frames = numpy.zeros(max(frames_size(parts, lanes) for lanes in self.shapes) + _ALIGNED // 8)
         self.rows = self.outputs = self.losses = numpy.empty(0)
         self.lent: tuple[Any, ...] = ()  # the arrays that the fields point to
-        self.asked: tuple[int, ...] = ()  # what the fields say, in short
+        self.asked: list[int] = []  # what the fields say, in short
         self.fields = ctypes.create_string_buffer(8 * len(FIELDS))
         for name in ("params", "shared", "consts", "tables", "gradient", "velocity", "values"):
             self.set(name, _address(getattr(self, name)))
@@ -63,7 +64,8 @@ class Machine:
         self.reader: Any = None
         if (places := layout()) is not None:
             # Called with the global lock held: no parameter changes while it is read.
-            self.reader = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(main.find("read"))
+            with_lock = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+            self.reader, self.at_once = with_lock(main.find("read")), with_lock(main.find("read_and_run"))
             for name, value in places._asdict().items():
                 self.set(name, value)
 
@@ -90,10 +92,15 @@ class Machine:
 
     def run(self, mode: int, arrays: list[Any], count: int) -> bool:
         """Run over all samples as one batch. Returns whether a number of the gradient, if asked for, is nan."""
-        asked = (mode, count, *map(id, arrays))
+        asked = [mode, count, *map(id, arrays)]
         if asked != self.asked:  # else the fields still say so
             self.ask(mode, arrays, count)
             self.asked = asked
+        if self.reader is not None and count * len(self.parameters) < BRIEF:
+            answer: int = self.at_once(self.fields_address)
+            if answer >= 0:
+                return answer > 0
+        self.read()
         return bool(self.entry(self.fields_address))
 
     def train(
@@ -104,7 +111,8 @@ class Machine:
         `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; `rates`: an array
         of learning rates, one for each step.
         """
-        self.asked = ()
+        self.asked = []
+        self.read()
         self.ask(TRAIN, arrays, count, batch, orders, rates, momentum, decay)
         self.entry(self.fields_address)
 

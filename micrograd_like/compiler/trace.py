@@ -339,14 +339,17 @@ def _symbols(shape: tuple[int, ...], start: int) -> Any:
 
 
 def _call(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """By name where the function's own names are those of the inputs, else in their order."""
+    """By name where the function has the inputs' names, in their order where it has none of them."""
     import inspect
 
     try:
-        named = arguments.keys() <= inspect.signature(function).parameters.keys()
+        names = list(inspect.signature(function).parameters)
     except (TypeError, ValueError):
-        named = False
-    return function(**arguments) if named else function(*arguments.values())
+        names = []
+    unknown = [name for name in arguments if name not in names]
+    if unknown and len(unknown) < len(arguments):  # in their order they might be swapped
+        raise TypeError(f"the function has no argument {unknown[0]!r}, among {', '.join(names)}")
+    return function(*arguments.values()) if unknown else function(**arguments)
 
 
 def _flatten(result: Any, recorder: Recorder) -> Any:

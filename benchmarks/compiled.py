@@ -1,0 +1,311 @@
+"""Compiled programs beside micrograd, NumPy, JAX, PyTorch, CasADi and C written by hand, all in this run.
+
+W1: one full-batch step of micrograd's demo: an MLP 2-16-16-1, 100 moons, hinge loss and L2.
+W2: forward and backward of one digit through 64-32-10 with softmax cross-entropy.
+E: an epoch of digits through 64-32-10, 56 mini-batches of 32, SGD inside. Deep and wide: the same with other networks.
+Numbers are 64-bit floats everywhere, Python's garbage collector is off unless a row says otherwise, and every contestant
+has first computed the same loss and gradient.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import micrograd_like as mg
+from benchmarks.peers import C, CasADi, Eager, Jax, Micrograd, NumPy, Ours, Task, Torch, entered
+from benchmarks.race import Contestant, Result, duration, race, single_thread, times
+from micrograd_like.compiler import native
+from micrograd_like.data import load_digits, make_moons
+from micrograd_like.drawing import Plot, house_style
+
+DIGITS = 56 * 32
+STEPS = 1000  # of W1 inside of one call
+EPOCHS = 10  # of E inside of one call
+
+
+def moons() -> Task:
+    samples = make_moons(100, noise=0.1, seed=1337)
+    return Task((2, 16, 16, 1), np.array([x for x, _ in samples]), np.array([float(y) for _, y in samples]))
+
+
+def digits(*hidden: int, count: int = DIGITS) -> Task:
+    samples = [sample for part in load_digits() for sample in part][:count]
+    return Task((64, *hidden, 10), np.array([x for x, _ in samples]), np.eye(10)[[y for _, y in samples]])
+
+
+class Report:
+    """Tables, printed and kept as Markdown."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.goals: list[tuple[str, str, float]] = []  # (workload, against, how many times as fast)
+
+    def say(self, text: str = "") -> None:
+        print(text, flush=True)
+        self.lines.append(text)
+
+    def table(self, title: str, results: dict[str, Result], unit: str) -> None:
+        """A race's results; the first row is ours."""
+        self.say(f"\n### {title}\n")
+        rows = [
+            (name, duration(r.seconds), times(r.ratio), f"{r.low:.3g} – {r.high:.3g}") for name, r in results.items()
+        ]
+        self.grid(["", f"per {unit}", "compiled is faster", "half of the rounds"], rows)
+
+    def grid(self, heads: list[str], rows: list[tuple[str, ...]]) -> None:
+        """A table in Markdown, its columns aligned."""
+        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        for row in (heads, ["-" * w for w in widths], *rows):
+            self.say("| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |")
+
+    def goal(self, workload: str, results: dict[str, Result], names: dict[str, str] | None = None) -> None:
+        for name, result in list(results.items())[1:]:
+            self.goals.append((workload, (names or {}).get(name, name), result.ratio))
+
+
+def contest(peers: dict[str, Any], make: Callable[[Any], Callable[[], object]], units: int) -> dict[str, Contestant]:
+    return {name: Contestant(make(peer), units) for name, peer in peers.items()}
+
+
+def w1(report: Report) -> None:
+    task = moons()
+    peers = entered(task, [Ours, C, Jax, NumPy, Torch, CasADi, Eager, Micrograd])
+    calls = contest(peers, lambda peer: peer.gradient(), 1)
+    if Micrograd.name in calls:
+        slow = calls.pop(Micrograd.name).call
+        calls |= {f"micrograd, collector {'on' if on else 'off'}": Contestant(slow, 1, on) for on in (True, False)}
+    results = race(calls)
+    report.table("W1, one call: loss and gradient", results, "call")
+    report.goal("W1, a call against a call", results)
+    trained = {name: peers[name] for name in peers if name in (Ours.name, C.name, Jax.name, NumPy.name, Torch.name)}
+    inside = contest(trained, lambda peer: peer.training(100, STEPS), STEPS)
+    for name in (NumPy.name, Torch.name):
+        if name in inside:
+            inside[name] = Contestant(trained[name].training(100, 20), 20)
+    results = race(inside)
+    report.table(f"W1, {STEPS:,} steps of SGD in one call", results, "step")
+    report.goal("W1, steps inside", results, {Jax.name: "JAX scan"})
+    if Jax.name in results:
+        mixed = race({"ours": calls[Ours.name], Jax.name: inside[Jax.name]})
+        report.goals.append(("W1, a call of ours", "JAX scan, a step", mixed[Jax.name].ratio))
+    rate(report, "W1", task, peers, 100, STEPS)
+
+
+def w2(report: Report) -> None:
+    task = digits(32, count=1)
+    peers = entered(task, [Ours, C, Jax, NumPy, Torch, CasADi, Eager, Micrograd])
+    results = race(contest(peers, lambda peer: peer.gradient(), 1))
+    report.table("W2, one call: loss and gradient of one digit", results, "digit")
+    report.goal("W2, a call against a call", results)
+    many = entered(digits(32), [Ours, C])
+    results = race(contest(many, lambda peer: peer.training(1, 1), DIGITS))
+    report.table(f"W2, {DIGITS:,} digits in one call, a step of SGD for each", results, "digit")
+    report.goal("W2, digits inside", results)
+
+
+def epochs(report: Report, name: str, task: Task) -> None:
+    peers = entered(task, [Ours, C, Jax, NumPy, Torch])
+    calls = contest(peers, lambda peer: peer.training(32, EPOCHS), EPOCHS)
+    for slow in (NumPy.name, Torch.name):
+        if slow in calls:
+            calls[slow] = Contestant(peers[slow].training(32, 1))
+    shuffled = Contestant(peers[Ours.name].training(32, EPOCHS, shuffle=True), EPOCHS)
+    results = race({**calls, "compiled, samples shuffled": shuffled}, rounds=7)
+    report.table(f"{name}: {'-'.join(map(str, task.sizes))}, an epoch of 56 × 32 digits", results, "epoch")
+    results.pop("compiled, samples shuffled")
+    report.goal(name, results, {Jax.name: "JAX scan"})
+    rate(report, name, task, peers, 32, EPOCHS)
+
+
+def rate(report: Report, name: str, task: Task, peers: dict[str, Any], batch: int, epochs: int) -> None:
+    """What share of the processor's peak the two fastest reach, all measured side by side."""
+    if C.name not in peers:
+        return
+    reference = peers[C.name]
+    peak, best = 0.0, dict.fromkeys((Ours.name, C.name), float("inf"))
+    for _ in range(9):
+        peak = max(peak, reference.peak())
+        for which in best:
+            call = peers[which].training(batch, epochs)
+            start = time.perf_counter()
+            call()
+            best[which] = min(best[which], (time.perf_counter() - start) / epochs)
+    work = task.operations * len(task.x)
+    shares = ", ".join(f"{who} {work / t / 1e9:.1f} ({work / t / peak:.0%})" for who, t in best.items())
+    report.say(f"\n{name}, in billions of operations per second: {shares}; the measured peak is {peak / 1e9:.1f}.")
+
+
+def compile_times(report: Report) -> None:
+    def timed(make: Callable[[], mg.Program], *inputs: Any) -> tuple[float, float]:
+        best = (float("inf"), 0.0)
+        for _ in range(5):
+            start = time.perf_counter()
+            program = make()
+            traced = time.perf_counter() - start
+            program.gradient(*inputs)
+            best = min(best, (time.perf_counter() - start, traced))
+        return best
+
+    rows = []
+    small, large, rng = moons(), digits(32, count=32), np.random.default_rng(0)
+    for name, task in (("W1, written per sample", small), ("E", large)):
+        whole, traced = timed(task.compiled, task.x, task.y)
+        rows.append((name, duration(whole), duration(traced), f"{recorded(task.compiled()):,}"))
+    deep = Task((784, 128, 64, 10), rng.random((32, 784)), np.eye(10)[rng.integers(0, 10, 32)])
+    layers = [[(neuron.w, neuron.b) for neuron in layer.neurons] for layer in deep.model.layers]
+
+    def by_hand(x: Any, y: Any) -> Any:
+        for k, layer in enumerate(layers):
+            x = [sum((w * v for w, v in zip(ws, x, strict=True)), b) for ws, b in layer]
+            x = [v.relu() for v in x] if k < len(layers) - 1 else x
+        return mg.cross_entropy(x, y)
+
+    def scalars() -> mg.Program:
+        return mg.compile(by_hand, deep.model.parameters(), cached=False, x=784, y=10)
+
+    for name, make in (("784-128-64-10, every product and sum", scalars), ("784-128-64-10, mg.MLP", deep.compiled)):
+        whole, traced = timed(make, deep.x, deep.y)
+        rows.append((name, duration(whole), duration(traced), f"{recorded(make()):,}"))
+    whole, traced = timed(irregular, rng.random((32, 10)))
+    rows.append(("operations at random", duration(whole), duration(traced), f"{recorded(irregular()):,}"))
+    report.say("\n### Compiling, until the first result is there\n")
+    report.grid(["", "all stages", "of which trace to nests", "scalar operations"], rows)
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ[native.CACHE_VARIABLE] = folder
+        large.compiled(cached=True).gradient(large.x, large.y)
+        found = []
+        for _ in range(9):
+            program = large.compiled(cached=True)
+            start = time.perf_counter()
+            program.gradient(large.x, large.y)
+            found.append(time.perf_counter() - start)
+        del os.environ[native.CACHE_VARIABLE]
+    report.say(f"\nMachine code of E from the cache on disk, with its first result: {duration(min(found))}.")
+    for name, task in (("W1", small), ("E", large)):
+        try:
+            start = time.perf_counter()
+            Jax(task).gradient()()
+            report.say(f"JAX, until its first result of {name}: {duration(time.perf_counter() - start)}.")
+        except ImportError:
+            continue
+
+
+def recorded(program: mg.Program) -> int:
+    """How many scalar operations a program has, by its own heading."""
+    return int(str(program).split()[1])
+
+
+def irregular() -> mg.Program:
+    """A hundred thousand operations on operands from here and there."""
+    rng = random.Random(1)
+    parameters = [mg.Value(rng.uniform(-1, 1)) for _ in range(100)]
+
+    def function(x: Any) -> Any:
+        values = [*x, *parameters]
+        for _ in range(80_000):
+            a, b = values[-1 - rng.randrange(30)], values[rng.randrange(len(values))]
+            kind = rng.randrange(4)
+            values.append(a * b if kind == 0 else a - b if kind == 1 else (a + b) * 0.5 if kind == 2 else a.tanh())
+        return mg.mean(values[-500:])
+
+    return mg.compile(function, parameters, cached=False, x=10)
+
+
+def growth() -> Plot:
+    """Speed against the size of the network, for everybody."""
+    curves: dict[str, list[tuple[int, float]]] = {}
+    peak = 0.0
+    for hidden in (2, 8, 32, 128, 512, 2048):
+        task = digits(hidden, count=32)
+        kinds: list[type] = [Ours, C, Jax, NumPy, Torch]
+        if hidden <= 32:
+            kinds += [Eager, Micrograd]
+        peers = entered(task, kinds)
+        if C.name in peers:
+            peak = max(peak, *[peers[C.name].peak() for _ in range(3)])
+        results = race(contest(peers, lambda peer: peer.gradient(), 1), rounds=5)
+        for name, result in results.items():
+            speed = task.operations * 32 / result.seconds / 1e9
+            curves.setdefault(name, []).append((len(task.start), speed))
+        print(
+            f"{len(task.start):>8,} parameters: " + ", ".join(f"{n} {c[-1][1]:.3g}" for n, c in curves.items()),
+            flush=True,
+        )
+    marks = dict(zip(curves, ("o", "s", "^", "v", "D", "P", "X"), strict=False))
+    colours = ("#cc5500", "#777777", "#1b7dc0", "#00843d", "#7b3294", "#b8860b", "#a0522d")
+    with house_style() as matplotlib:
+        figure = matplotlib.figure.Figure(figsize=(7.6, 4.2), layout="constrained")
+        ax = figure.subplots()
+        for (name, points), colour in zip(curves.items(), colours, strict=False):
+            ax.plot(
+                *zip(*points, strict=True), marker=marks[name], color=colour, label=name,
+                linewidth=2.2 if name == Ours.name else 1.3, markersize=5,
+            )  # fmt: skip
+        if peak:
+            ax.axhline(peak / 1e9, color="#777777", linestyle="--", linewidth=1)
+            ax.text(ax.get_xlim()[0] * 1.1, peak / 1e9 * 1.15, "what one core can do at most")
+        ax.set(
+            xscale="log", yscale="log", xlabel="parameters of the network 64-h-10",
+            ylabel="billions of operations per second",
+            title="A gradient of 32 digits, one call: where overhead ends and the hardware begins",
+        )  # fmt: skip
+        figure.legend(loc="outside right center")
+        return Plot(figure)
+
+
+def versions() -> str:
+    found = []
+    for package in ("micrograd_like", "llvmlite", "numpy", "jax", "torch", "casadi", "micrograd"):
+        try:
+            found.append(f"{package} {metadata.version(package)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return ", ".join(found)
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+    return named or platform.processor() or platform.machine()
+
+
+def main(write: Path | None = None) -> None:
+    how = single_thread()
+    report = Report()
+    report.say("# The compiler beside its peers\n")
+    report.say(" ".join((__doc__ or "").split("\n\n")[0].splitlines()) + "\n")
+    for line in (__doc__ or "").split("\n\n")[1].strip().splitlines():
+        report.say(f"- {line}" if ": " in line[:40] else line)
+    report.say(f"\nPython {sys.version.split()[0]} on {processor()} ({native.host()[0]}); {how}. {versions()}.")
+    report.say("A time is the median of interleaved rounds; a ratio is the median of the rounds' ratios.")
+    w1(report)
+    w2(report)
+    epochs(report, "E", digits(32))
+    epochs(report, "Deep", digits(*[32] * 7))
+    epochs(report, "Wide", digits(512))
+    compile_times(report)
+    report.say("\n### In short\n")
+    report.grid(
+        ["workload", "against", "compiled is faster"],
+        [(workload, against, times(ratio)) for workload, against, ratio in report.goals],
+    )
+    print("\nspeed against size, in billions of operations per second")
+    plot = growth()
+    if write is not None:
+        write.mkdir(parents=True, exist_ok=True)
+        plot.savefig(write / "benchmarks.svg")
+        picture = "\n\n### Speed against size\n\n![speed against size](benchmarks.svg)\n"
+        (write / "benchmarks.md").write_text("\n".join(report.lines) + picture, encoding="utf-8")
