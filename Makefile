@@ -46,8 +46,8 @@ pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/p
 		echo "== $$demo"; PATH= MICROGRAD_LIKE_PICTURES=demos/pictures $(BIN)/python $$demo > /dev/null || exit 1; done
 	@rm -f demos/pictures/13_speed.svg # drawn from measured times: no two are the same
 
-bench: $(VENV)/bench.ok ## measure speed and memory against peers
-	$(BIN)/python -m benchmarks
+bench: $(VENV)/bench.ok ## measure speed and memory against peers, into docs/benchmarks.md and docs/benchmarks.svg
+	$(BIN)/python -m benchmarks --write docs
 
 HUNT_SECONDS ?= 600
 hunt: $(VENV)/dev.ok ## look for new counterexamples for ten minutes (HUNT_SECONDS=...), keep them in tests/regressions.json

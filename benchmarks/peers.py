@@ -363,13 +363,16 @@ class C:
         compiler = next((path for name in ("gcc", "cc") if (path := shutil.which(name))), None)
         if compiler is None:
             raise ImportError("no C compiler")
-        self.task, self.folder = task, tempfile.TemporaryDirectory()
-        library = str(Path(self.folder.name) / "reference.so")
+        self.task = task
         kind = f"-DPENALTY={PENALTY}" if task.hinge else "-DCROSS_ENTROPY"
-        options = ["-O3", "-march=native", "-ffast-math", "-w", "-shared", "-fPIC", kind]
+        options = ["-O3", "-march=native", "-ffast-math", "-w", "-fPIC", kind]
         sizes = f"-DSIZES={','.join(map(str, task.sizes))}"
-        subprocess.run([compiler, *options, sizes, str(self.SOURCE), "-o", library, "-lm"], check=True)
-        self.library = ctypes.CDLL(library)
+        with tempfile.TemporaryDirectory() as folder:
+            code, library = str(Path(folder) / "reference.o"), str(Path(folder) / "reference.so")
+            subprocess.run([compiler, *options, sizes, "-c", str(self.SOURCE), "-o", code], check=True)
+            # Linked without -ffast-math, which would switch off subnormal numbers for everybody in this process.
+            subprocess.run([compiler, "-shared", code, "-o", library, "-lm"], check=True)
+            self.library = ctypes.CDLL(library)
         pointer, number, size = ctypes.c_void_p, ctypes.c_double, ctypes.c_long
         self.library.gradient.restype = self.library.peak.restype = number
         self.library.gradient.argtypes = [pointer, pointer, size, pointer, pointer]

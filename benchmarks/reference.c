@@ -2,7 +2,8 @@
  *
  * Built once per network, its sizes being constants:
  *
- *     cc -O3 -march=native -ffast-math -shared -fPIC -DSIZES=64,32,10 -DCROSS_ENTROPY reference.c -o reference.so
+ *     cc -O3 -march=native -ffast-math -fPIC -DSIZES=64,32,10 -DCROSS_ENTROPY -c reference.c
+ *     cc -shared reference.o -o reference.so -lm
  *
  * A lane is one register of doubles, one sample in each. A lane block is 8 samples; the matrix products of a layer work
  * on four lane blocks (32 samples) that stay in the first cache, two blocks and four neurons at a time in registers.

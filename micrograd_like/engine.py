@@ -359,6 +359,8 @@ def linear(inputs: Iterable[Any], rows: Iterable[tuple[Sequence[Any], Any]], op:
     if kinds != {float} and kinds != {Value}:
         rows = [(tuple(weights), bias) for weights, bias in rows]
         if any(map(_records_elsewhere, xs)):
+            for ws, _ in rows:
+                _check_lengths(ws, xs)
             return [op(*ws, *xs, bias) for ws, bias in rows]
         like = next((w.data for ws, _ in rows for w in ws if type(w) is Value), 0.0)
         xs = tuple(x if type(x) is Value else _constant(x, like) for x in xs)
@@ -369,7 +371,7 @@ def linear(inputs: Iterable[Any], rows: Iterable[tuple[Sequence[Any], Any]], op:
     for weights, bias in rows:
         ws = tuple(weights)
         if len(ws) != len(xs) or not ws:
-            raise ValueError(f"expected {len(ws) or 'at least one'} inputs, one for each weight, got {len(xs)}")
+            _check_lengths(ws, xs)
         try:
             total = bias.data
             for w, x in zip(ws, data):  # noqa: B905 - the lengths are equal, and this is the hottest loop of all
@@ -379,6 +381,11 @@ def linear(inputs: Iterable[Any], rows: Iterable[tuple[Sequence[Any], Any]], op:
         else:
             nodes.append(record(op, (ws, xs, bias), total if total > 0 or op is _DOT else ieee.relu(total)))
     return nodes
+
+
+def _check_lengths(ws: Sequence[Any], xs: Sequence[Any]) -> None:
+    if len(ws) != len(xs) or not ws:
+        raise ValueError(f"expected {len(ws) or 'at least one'} inputs, one for each weight, got {len(xs)}")
 
 
 def _mixed_dot(op: Operation, ws: Sequence[Any], xs: tuple[Any, ...], bias: Any) -> Any:

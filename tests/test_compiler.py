@@ -7,7 +7,9 @@ import random
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -565,8 +567,121 @@ def test_wrong_inputs_are_errors_that_name_them() -> None:
         program(np.empty((0, 2)), [])
     with pytest.raises(TypeError, match="missing inputs: y"):
         program([[1, 2]])
-    with pytest.raises(TypeError, match="expected the inputs x, y"):
+    with pytest.raises(TypeError, match="unknown argument 'z'; the inputs are x, y"):
         program([[1, 2]], [1], z=3)
+    with pytest.raises(TypeError, match="x is given twice"):
+        program([[1, 2]], x=[[1, 2]])
+    with pytest.raises(TypeError, match="the inputs are x, y; got 3"):
+        program([[1, 2]], [1], [1])
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([[1, 2], [3]], ValueError, r"x as real numbers of the shape \(samples, 2\), got lists of unequal lengths"),
+        ([["0.5", "1"]], TypeError, "x as real numbers .*0.5"),
+        ([[None, 1.0]], TypeError, "x as real numbers"),
+        (np.array([[1j, 2.0]]), TypeError, "complex128"),
+        (np.ma.masked_array([[1.0, 2.0]], mask=[[True, False]]), TypeError, "masked"),
+        ([[10**400, 1]], ValueError, "too large"),
+        ((row for row in [[1.0, 2.0]]), TypeError, "generator"),
+    ],
+)  # fmt: skip
+def test_what_are_not_real_numbers_is_an_error_that_names_the_input(x: Any, error: Any, message: str) -> None:
+    program = mg.compile(lambda x: x[0] * x[1], [], x=2)
+    with pytest.raises(error, match=message):
+        program(x)
+
+
+def test_numbers_of_any_kind_are_taken_as_floats() -> None:
+    program = mg.compile(lambda x: x[0] * x[1], [], x=2)
+    for x in ([[2, 3]], np.array([[2, 3]], "i2"), np.float32([[2, 3]]), [[Fraction(2), Value(3.0)]], [[2.0, True]]):
+        assert program(x) in (6.0, 2.0)
+
+
+def test_wrong_sizes_are_found_while_tracing() -> None:
+    model = mg.MLP(3, [4, 1], rng=0)
+    for size in (2, 4):
+        with pytest.raises(ValueError, match="expected 3 inputs"):
+            mg.compile(lambda x: model(x), model.parameters(), x=size)
+    with pytest.raises(ValueError, match="expected 2 inputs"):
+        mg.compile(lambda x: mg.dot(model.parameters()[:2], x), model.parameters(), x=3)
+    with pytest.raises(ValueError, match="got ndarray"):
+        mg.compile(lambda x: x, [], x=np.ones((2, 2)))
+    with pytest.raises(TypeError, match="parameters as a list of Values, got MLP"):
+        mg.compile(lambda x: x, model, x=())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch", [1, 4, 8, 11])
+def test_functions_that_only_the_adjoint_calls_are_there_for_every_number_of_lanes(batch: int) -> None:
+    p, q = Value(0.7), Value(1.3)
+    program = checked(mg.compile(lambda x: (x * q) ** p, [p, q], x=()))
+    x = np.linspace(0.5, 2.5, batch)
+    _, _, gradient, _ = eager(lambda v: (v * q) ** p, [p, q], [(Value(v),) for v in x.tolist()])
+    np.testing.assert_allclose(program.gradient(x)[1], gradient, rtol=1e-13)
+
+
+def test_another_thread_cannot_write_into_a_trace() -> None:
+    model = mg.MLP(3, [4, 1], rng=0)
+    found: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            model.parameters()[0] + 1.0
+        except BaseException as error:
+            found.append(error)
+
+    def function(x: Any) -> Any:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        return model(x)
+
+    program = mg.compile(function, model.parameters(), x=3)
+    assert program([[1.0, 2.0, 3.0]]) == model([1.0, 2.0, 3.0]).data
+    assert isinstance(found[0], mg.TraceError)
+    assert "another thread" in str(found[0])
+
+
+def test_an_interrupt_while_parameters_are_written_back_changes_none() -> None:
+    parameters = [Value(1.0), Value(2.0)]
+    program = mg.compile(lambda x: parameters[0] * x + parameters[1] * x, parameters, x=())
+    program([1.0])
+
+    class Interrupted(list[float]):
+        def __iter__(self) -> Any:
+            yield 7.0
+            raise KeyboardInterrupt
+
+    class Params:
+        def tolist(self) -> Any:
+            return Interrupted()
+
+    machine = program._machine
+    assert machine is not None
+    machine.params, whole = Params(), machine.params
+    with pytest.raises(KeyboardInterrupt):
+        machine.write()
+    machine.params = whole
+    assert [p.data for p in parameters] == [1.0, 2.0]
+
+
+def test_a_program_without_a_pattern_has_few_kinds_of_statements_whatever_its_size() -> None:
+    rng = random.Random(0)
+    p = [Value(rng.random()) for _ in range(9)]
+    plan = [(rng.random(), rng.random(), rng.randrange(3)) for _ in range(3000)]
+
+    def function(x: Any) -> Any:
+        v = [*x, *p]
+        for a, b, kind in plan:
+            left, right = v[-1 - int(a * min(len(v), 40))], v[int(b * len(v))]
+            v.append([mg.max(left, right), left + right, left.sin()][kind])
+        return mg.mean(v[-300:])
+
+    program = checked(mg.compile(function, p, x=3))
+    (kinds,) = [int(n) for n in re.findall(r"operations of (\d+) kinds", str(program))]
+    assert kinds < 60
+    assert_same(program, function, p, np.random.default_rng(0).normal(size=(5, 3)))
 
 
 def test_inputs_are_given_by_name_or_in_order_but_not_half_and_half() -> None:

@@ -199,7 +199,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
         *nests,
         f"define void @block({_BLOCK}) #0 {{\n{body}\n  ret void\n}}",
         "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
-        *definitions(used | e.used, lanes),
+        *definitions(used | e.used),
         ATTRIBUTES,
     ])  # fmt: skip
 
@@ -225,7 +225,7 @@ def _nests(
     checked: Any,
     prefix: str = "",
     samples: Rows | None = None,
-) -> tuple[list[str], set[str]]:
+) -> tuple[list[str], set[Any]]:
     """The functions forward, sweep and contribute of a section, and the helpers they use."""
     tables = parts.tables
     texts = [
@@ -370,7 +370,7 @@ def main_module(parts: Parts, check: bool) -> str:
         "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
         "declare i64 @llvm.umin.i64(i64, i64)",
         "declare i32 @llvm.ctlz.i32(i32, i1)",
-        *definitions(used, 1),
+        *definitions(used),
         ATTRIBUTES,
     ])  # fmt: skip
 

@@ -715,7 +715,7 @@ def _consecutive(keys: list[Any]) -> bool:
 
 def function(
     name: str, terms: Sequence[Term], shape: Shape, tables: dict[int, int], stride: int, *, backward: bool, checked: Any
-) -> tuple[str, set[str]]:
+) -> tuple[str, set[Any]]:
     """A function that runs terms on `groups` frames, `stride` doubles apart, and the helpers that it uses."""
     e = Emitter(shape, tables, backward, checked)
     if shape.lanes > 1:
@@ -734,7 +734,7 @@ def contributions(
     *,
     checked: Any,
     samples: Rows | None = None,
-) -> tuple[str, set[str]]:
+) -> tuple[str, set[Any]]:
     """A function that adds the contributions of `groups` frames, `stride` doubles apart, to the gradients."""
     e = Emitter(shape, tables, True, checked, shape.native)
     e.settled = True
@@ -748,7 +748,7 @@ def contributions(
     return _text(name, e)
 
 
-def _text(name: str, e: Emitter) -> tuple[str, set[str]]:
+def _text(name: str, e: Emitter) -> tuple[str, set[Any]]:
     body = "\n".join(e.lines)
     return f"define internal void @{name}({ARGUMENTS}) #0 {{\n{body}\n  ret void\n}}", e.used
 

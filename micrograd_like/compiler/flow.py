@@ -299,7 +299,8 @@ class _Flow:
     def _run(self, op: Operation, heads: tuple[int, ...], elements: tuple[int, ...], out: int) -> None:
         """A line whose one list must be a single run; elements from here and there are copied side by side first."""
         runs = _runs([(x,) for x in elements])
-        if len(runs) > 1 or len(runs[0][0]) > 1:
+        scattered = len(elements) < self.shortest and runs[0][1] != ((1,),)
+        if len(runs) > 1 or len(runs[0][0]) > 1 or scattered:
             copies = [Line(COPY, (x,), (), (), (), self._temporary(out)) for x in elements]
             self.lines += copies
             runs = _runs([(copy.out,) for copy in copies])

@@ -37,7 +37,7 @@ class Writer:
         self.lines: list[str] = []
         self.names = 0
         self.block = "entry"
-        self.used: set[str] = set()  # helper functions that the module must define
+        self.used: set[Any] = set()  # declarations, and (helper, lanes) that the module must define
 
     def new(self) -> str:
         self.names += 1
@@ -96,7 +96,7 @@ class Writer:
 
     def helper(self, name: str, x: str) -> str:
         """One of the vector functions below."""
-        self.used.add(name)
+        self.used.add((name, self.lanes))
         return self.put(f"call {self.type} @vector_{name}_{self.lanes}({self.type} {x})")
 
     def library(self, name: str, *args: str) -> str:
@@ -256,10 +256,10 @@ def _log(w: Writer, x: str) -> str:
 HELPERS = {"exp": _exp, "log": _log}
 
 
-def definitions(used: set[str], lanes: int) -> list[str]:
+def definitions(used: set[Any]) -> list[str]:
     """The text of the helper functions and declarations that a module uses."""
-    texts = sorted(x for x in used if x not in HELPERS)
-    for name in sorted(used & HELPERS.keys()):
+    texts = sorted(x for x in used if isinstance(x, str))
+    for name, lanes in sorted(x for x in used if not isinstance(x, str)):
         w = Writer(lanes, contract=True)
         w.label("entry")
         result = HELPERS[name](w, "%x")

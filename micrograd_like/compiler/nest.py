@@ -275,7 +275,7 @@ def _assignment(term: Assign | Reduce, depth: int) -> str:
     texts = [address(x) if isinstance(x, Ref) else repr(x) for x in term.leaves]
     for op, args in term.code:
         inner = [texts[k] for k in args]
-        if op.arity == 2 and not op.symbol.isalpha():
+        if op.arity == 2 and op.symbol and not op.symbol.isalpha():
             texts.append(f"({inner[0]} {op.symbol} {inner[1]})")
         else:
             texts.append(f"{op.name}({', '.join(inner)})")

@@ -6,6 +6,7 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
+from operator import index
 from typing import Any
 
 from micrograd_like._extras import require
@@ -97,15 +98,26 @@ def _pseudo_code(recorded: Trace, shared: str, sample: str) -> str:
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
-    sizes = (shape,) if hasattr(shape, "__index__") else shape
-    if not isinstance(sizes, tuple) or not all(
-        hasattr(n, "__index__") and not isinstance(n, bool) and n >= 1 for n in sizes
-    ):
-        raise ValueError(f"expected {name} as a size of at least 1 or a tuple of such sizes, got {shape!r:.60}")
-    return tuple(int(n) for n in sizes)
+    try:
+        given = shape if isinstance(shape, tuple) else (shape,)
+        sizes = tuple(0 if isinstance(n, bool) else index(n) for n in given)
+    except TypeError:
+        sizes = (0,)
+    if any(n < 1 for n in sizes):
+        raise ValueError(
+            f"expected {name} as a size of at least 1 or a tuple of such sizes, got {type(shape).__name__}: {shape!r:.60}"
+        )
+    return sizes
 
 
-_TRANSIENT = ("_numpy", "_lock", "_machine", "_careful", "_fitting")  # what a program makes where it is loaded
+_TRANSIENT = (
+    "_numpy",
+    "_float64",
+    "_lock",
+    "_machine",
+    "_careful",
+    "_fitting",
+)  # what a program makes where it is loaded
 
 
 class Program:
@@ -127,6 +139,7 @@ class Program:
 
     def _prepare(self) -> None:
         self._numpy = require("numpy", extra="compiled")
+        self._float64 = self._numpy.dtype(float)
         self._lock = threading.Lock()
         self._machine: Machine | None = None
         self._careful: Machine | None = None
@@ -215,8 +228,9 @@ class Program:
         Ctrl-C keeps them. A program without inputs takes `epochs` steps.
 
         Raises:
-            ValueError: a number is out of its range; nothing has been trained. Or the loss or a parameter stopped being
-                finite; the parameters are those before that epoch.
+            ValueError: a number is out of its range; nothing has been trained, unless it is a learning rate that a
+                function gives for a later step. Or the loss or a parameter stopped being finite; the parameters are
+                those before that epoch.
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
@@ -257,7 +271,12 @@ class Program:
         numpy = self._numpy
         if named or len(inputs) != len(self._shapes):
             inputs = self._in_order(inputs, named)
-        arrays = [numpy.ascontiguousarray(given, numpy.float64) for given in inputs]
+        arrays = [
+            numpy.ascontiguousarray(given)
+            if type(given) is numpy.ndarray and given.dtype is self._float64
+            else self._converted(place, given)
+            for place, given in enumerate(inputs)
+        ]
         found = [array.shape for array in arrays]
         count = found[0][0] if found and found[0] else 0
         if found != self._fitting:
@@ -269,11 +288,34 @@ class Program:
             self._check_gathers(arrays)
         return arrays, count
 
+    def _converted(self, place: int, given: Any) -> Any:
+        """An input as an array of doubles. Raises TypeError for what are not real numbers, ValueError for ragged lists."""
+        numpy, name = self._numpy, list(self._shapes)[place]
+        expected = f"expected {name} as real numbers of the shape {self._rows(name)}"
+        if isinstance(given, numpy.ma.MaskedArray):
+            raise TypeError(f"{expected}, got a masked array; fill it, or leave its masked samples out")
+        try:
+            array = numpy.asarray(given)
+        except ValueError:
+            raise ValueError(f"{expected}, got lists of unequal lengths: {given!r:.60}") from None
+        if array.dtype.kind == "O":
+            if not all(hasattr(x, "__float__") for x in array.flat):
+                raise TypeError(f"{expected}, got {type(given).__name__}: {given!r:.60}")
+        elif array.dtype.kind not in "fiub":
+            raise TypeError(f"{expected}, got {array.dtype}: {given!r:.60}")
+        try:
+            return numpy.ascontiguousarray(array, self._float64)
+        except OverflowError:
+            raise ValueError(f"{expected}, got an integer that is too large for a float") from None
+
+    def _rows(self, name: str) -> str:
+        return f"({', '.join(['samples', *map(str, self._shapes[name])])})"
+
     def _wrong(self, name: str, found: tuple[int, ...], count: int) -> str:
         """What is wrong with an input of a shape that does not fit."""
         shape = self._shapes[name]
         if found[1:] != shape or len(found) != 1 + len(shape):
-            return f"expected {name} of the shape ({', '.join(['samples', *map(str, shape)])}), got {found}"
+            return f"expected {name} of the shape {self._rows(name)}, got {found}"
         if not count:
             return "expected at least one sample, got none"
         return f"expected as many samples in {name} as in {next(iter(self._shapes))}, {count}; got {found[0]}"
@@ -281,10 +323,14 @@ class Program:
     def _in_order(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
         """The inputs, some of them given by name. Raises TypeError for missing and for unknown ones."""
         names = list(self._shapes)
-        if len(inputs) > len(names) or named.keys() - set(names[len(inputs) :]):
-            raise TypeError(
-                f"expected the inputs {', '.join(names) or '(none)'}; got {len(inputs)} and {sorted(named)}"
-            )
+        inputs_are = f"the inputs are {', '.join(names) or '(none)'}"
+        for name in named:
+            if name not in names:
+                raise TypeError(f"unknown argument {name!r}; {inputs_are}")
+            if name in names[: len(inputs)]:
+                raise TypeError(f"{name} is given twice, in its place and by its name; {inputs_are}")
+        if len(inputs) > len(names):
+            raise TypeError(f"{inputs_are}; got {len(inputs)} without a name")
         given = dict(zip(names, inputs, strict=False)) | dict(named)
         if missing := [name for name in names if name not in given]:
             raise TypeError(f"missing inputs: {', '.join(missing)}")

@@ -86,8 +86,16 @@ class Machine:
             self.params[:] = [ieee.as_float(p.data) for p in self.parameters]
 
     def write(self) -> None:
-        """Give the parameters the numbers that training has left."""
-        for p, x in zip(self.parameters, self.params.tolist(), strict=True):
+        """Give the parameters the numbers that training has left; all of them or, on an interrupt, none."""
+        before = [p.data for p in self.parameters]
+        try:
+            self._give(self.params.tolist())
+        except BaseException:  # Ctrl-C between two parameters
+            self._give(before)
+            raise
+
+    def _give(self, numbers: Sequence[Any]) -> None:
+        for p, x in zip(self.parameters, numbers, strict=True):
             p.data = x
 
     def run(self, mode: int, arrays: list[Any], count: int) -> bool:

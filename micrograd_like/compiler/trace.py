@@ -106,6 +106,7 @@ class Recorder:
         self.trace = Trace([], [], bytearray(), [], len(parameters), dict(inputs), [], None, False, [])
         self.created: dict[int, Value] = {}  # Values made while tracing: constants
         self.is_quiet = 0
+        self.thread = threading.get_ident()
 
     def ref(self, x: Any) -> int:
         """The operand that stands for a traced value, or a new constant."""
@@ -214,18 +215,18 @@ _new = Value.__new__
 def _define_operators() -> None:
     def binary(op: Operation) -> tuple[Callable[..., Any], Callable[..., Any]]:
         def method(self: Traced, other: Any) -> Traced:
-            recorder = _active or _recorder()
+            recorder = _recorder()
             return recorder.node(op, (self._mark, recorder.ref(other)))  # type: ignore[arg-type]
 
         def reflected(self: Traced, other: Any) -> Traced:
-            recorder = _active or _recorder()
+            recorder = _recorder()
             return recorder.node(op, (recorder.ref(other), self._mark))  # type: ignore[arg-type]
 
         return method, reflected
 
     def unary(op: Operation) -> Callable[..., Any]:
         def method(self: Traced) -> Traced:
-            return (_active or _recorder()).node(op, (self._mark,))  # type: ignore[arg-type]
+            return _recorder().node(op, (self._mark,))  # type: ignore[arg-type]
 
         return method
 
@@ -242,9 +243,12 @@ _define_operators()
 
 
 def _recorder() -> Recorder:
-    if _active is None:
+    recorder = _active
+    if recorder is None:
         raise TraceError("a value of a traced function was used after the trace had ended")
-    return _active
+    if recorder.thread != threading.get_ident():
+        raise TraceError("these parameters are being compiled by another thread, to which they are symbols meanwhile")
+    return recorder
 
 
 def _error(what: str, hint: str, kind: type[TraceError] = TraceError) -> TraceError:
@@ -267,7 +271,8 @@ def _traced(recorder: Recorder, parameters: Sequence[Value]) -> Iterator[None]:
 
     def remember(self: Value, data: Any, label: str = "") -> None:
         init(self, data, label)
-        recorder.created[id(self)] = self
+        if recorder.thread == threading.get_ident():
+            recorder.created[id(self)] = self
 
     marks = [p._mark for p in parameters]
     with _lock:
@@ -290,6 +295,8 @@ def _traced(recorder: Recorder, parameters: Sequence[Value]) -> Iterator[None]:
 
 def check_parameters(parameters: Iterable[Value]) -> list[Value]:
     """The parameters as a list. Raises TypeError or ValueError for what cannot be a program's parameter."""
+    if not isinstance(parameters, Iterable):
+        raise TypeError(f"expected parameters as a list of Values, got {type(parameters).__name__}: {parameters!r:.60}")
     checked = list(parameters)
     seen: set[Value] = set()
     for p in checked:
