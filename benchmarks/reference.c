@@ -6,7 +6,7 @@
  *     cc -shared reference.o -o reference.so -lm
  *
  * A lane is one register of doubles, one sample in each. A lane block is 8 samples; the matrix products of a layer work
- * on four lane blocks (32 samples) that stay in the first cache, two blocks and four neurons at a time in registers.
+ * on four lane blocks (32 samples) that stay in the first caches, a tile of neurons and samples at a time in registers.
  * The gradient of the weights runs along a weight row instead, so that no register is ever summed crosswise.
  *
  * Parameters, as in the library: per neuron its weights, then its bias. Layers but the last end in ReLU.
@@ -172,7 +172,7 @@ INLINE void gradient_layer(double *restrict g, const double *restrict x, int str
         gradient_rows(g + o * (in + 1), x, stride, columns, dy + o, in, TILE, count, registers);
     for (; o + 4 <= out; o += 4)
         gradient_rows(g + o * (in + 1), x, stride, columns, dy + o, in, 4, count, registers);
-    for (; o + 1 <= out; o++)
+    for (; o < out; o++)
         gradient_rows(g + o * (in + 1), x, stride, columns, dy + o, in, 1, count, registers);
 }
 

@@ -125,8 +125,8 @@ def fit(
         callbacks: each is called with a `Step` after the gradients are known and before the parameters move.
         progress: True for a progress bar (tqdm), False for none, None for one on a terminal that has tqdm.
         compiled: compile the model and its loss first (extra `compiled`). The same samples in the same order; losses
-            differ from the eager ones by rounding only. Without callbacks a whole epoch runs as machine code; with
-            them, each `Step` has its gradients, but a loss without a graph.
+            differ from the eager ones by rounding only. Without callbacks a whole epoch runs as machine code, and
+            leaves no gradients; with them, each `Step` has its gradients, but a loss without a graph.
 
     Raises:
         TraceError: `compiled`, and the model or the loss does what cannot be compiled.

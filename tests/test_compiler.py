@@ -404,6 +404,53 @@ def test_fit_compiled_stops_where_a_callback_says_and_measures_nothing_without_r
     assert history.epochs[0].accuracy is history.epochs[0].held_out_accuracy is None
 
 
+@pytest.mark.parametrize(
+    ("data", "loss", "error", "message"),
+    [
+        ([([0.0, 1.0], 0.5)], mg.hinge_loss, ValueError, "hinge_loss: expected a target of -1 or 1, got 0.5"),
+        (
+            [([0.0, 1.0], 1), ([1.0], 1)],
+            mg.hinge_loss,
+            ValueError,
+            r"sample 1: expected the inputs of the shape \(2,\)",
+        ),
+        ([([0.0, 1.0], "up")], mg.hinge_loss, TypeError, "expected the target as numbers, got str"),
+        ([([0.0, 1.0], 1)], lambda out, y: [mg.hinge_loss(out, y)], TypeError, "expected the loss as a Value"),
+    ],
+)
+def test_fit_compiled_refuses_what_fit_refuses_before_anything_moves(
+    data: Any, loss: Any, error: type[Exception], message: str
+) -> None:
+    model = mg.MLP(2, [4, 1], rng=0)
+    before = [p.data for p in model.parameters()]
+    with pytest.raises(error, match=message):
+        mg.fit(model, data, loss, mg.SGD(model.parameters(), 0.1), 1, compiled=True, progress=False)
+    assert [p.data for p in model.parameters()] == before
+
+
+def test_fit_compiled_takes_rows_of_arrays_and_nested_outputs() -> None:
+    class Twice(mg.Module):
+        def __init__(self) -> None:
+            self.inner = mg.MLP(2, [2], rng=0)
+
+        def __call__(self, x: Any) -> Any:
+            outputs = self.inner(x)
+            return [outputs, [outputs[0]]]
+
+    model, seen = Twice(), []
+    data = [(np.array([0.5, 1.0]), 1.0), (np.array([1.5, -1.0]), 0.0)]
+
+    def correct(output: Any, target: Any) -> bool:
+        seen.append(output)
+        return True
+
+    mg.fit(
+        model, data, lambda out, y: (out[0][0] + out[1][0] - y) ** 2, mg.SGD(model.parameters(), 0.1), 1,
+        correct=correct, compiled=True, progress=False,
+    )  # fmt: skip
+    assert [(len(out[0]), len(out[1])) for out in seen] == [(2, 1)] * 2
+
+
 def test_fit_compiled_trains_what_the_optimizer_holds() -> None:
     model = mg.MLP(2, [4, 1], rng=0)
     frozen, trained = model.parameters()[:12], model.parameters()[12:]

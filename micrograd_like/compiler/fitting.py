@@ -23,7 +23,15 @@ class CompiledModel:
             return loss(output, y), output
 
         x, y = samples[0]
-        self.program = compile(both, self.parameters, x=_shape(x), y=_shape(y))
+        shapes = _shape("the inputs", x), _shape("the target", y)
+        for i, sample in enumerate(samples):
+            for name, part, shape in zip(("the inputs", "the target"), sample, shapes, strict=True):
+                if (found := _shape(name, part)) != shape:
+                    raise ValueError(f"sample {i}: expected {name} of the shape {shape}, as in sample 0, got {found}")
+        _check_targets(loss, model(x), [y for _, y in samples])
+        self.program = compile(both, self.parameters, x=shapes[0], y=shapes[1])
+        if not self.program._has_loss:
+            raise TypeError("expected the loss as a Value that depends on the model, got a list or tuple of values")
         self.arrays, self.count = self.program._arrays(_columns(samples), {})
 
     def epoch(self, order: Sequence[int], batch_size: int) -> tuple[list[float], list[Any]] | None:
@@ -58,14 +66,33 @@ class CompiledModel:
         return loss, sum(hits) / len(samples)
 
     def _outputs(self, values: Any) -> list[Any]:
-        """The model's outputs for each sample: a number, or a list of them."""
-        rows: list[Any] = values[:, 1:].tolist()
-        return [row[0] for row in rows] if self.program._structure == [0, 1] else rows
+        """The model's outputs for each sample, as the model returns them."""
+        structure = self.program._structure[1]
+        return [_structured(structure, row) for row in values.tolist()]
+
+
+def _structured(structure: Any, row: list[float]) -> Any:
+    return row[structure] if isinstance(structure, int) else [_structured(x, row) for x in structure]
 
 
 def _columns(samples: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:
     return [x for x, _ in samples], [y for _, y in samples]
 
 
-def _shape(x: Any) -> tuple[int, ...]:
-    return (len(x), *_shape(x[0])) if isinstance(x, Sequence) else ()
+def _shape(name: str, x: Any) -> tuple[int, ...]:
+    if isinstance(x, (str, bytes)):
+        raise TypeError(f"expected {name} as numbers, got {type(x).__name__}: {x!r:.60}")
+    if hasattr(x, "shape"):
+        return tuple(x.shape)
+    return (len(x), *(_shape(name, x[0]) if len(x) else ())) if isinstance(x, Sequence) else ()
+
+
+def _check_targets(loss: Callable[[Any, Any], Any], output: Any, targets: Sequence[Any]) -> None:
+    """Let the loss itself refuse a target; where it is traced it sees symbols, of which it can refuse none."""
+    numbers = _numbers(output)
+    for target in {repr(y): y for y in targets}.values():
+        loss(numbers, target)
+
+
+def _numbers(output: Any) -> Any:
+    return [_numbers(x) for x in output] if isinstance(output, Sequence) else Value(float(output))

@@ -204,7 +204,7 @@ def _explain(
     if not slots:
         raise ValueError(
             f"the loss depends on none of the {len(by_name)} parameters ({next(iter(by_name))}, …): "
-            "was it computed by another model, or by a copy?"
+            "was it computed by another model, by a copy, or by a compiled fit, whose losses have no graph?"
         )
     backward = Backward(replay, list(slots.values()))
     budget = _budget(len(backward.forward)) if budget is None else check_count("budget", budget)
