@@ -41,6 +41,10 @@ class SGD:
         if len(set(self.parameters)) != len(self.parameters):
             twice = next(p for i, p in enumerate(self.parameters) if p in self.parameters[:i])
             raise ValueError(f"expected each parameter once, got {twice!r} twice")
+        self.restart(lr, momentum, weight_decay)
+
+    def restart(self, lr: Schedule, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        """Forget the steps taken, and take the next ones by these numbers; the arguments and errors are the class's."""
         self.lr = lr if callable(lr) else _checked("lr", lr, above=0)
         self.momentum = _checked("momentum", momentum, at_least=0, below=1)
         self.weight_decay = _checked("weight_decay", weight_decay, at_least=0)

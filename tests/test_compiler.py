@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 import micrograd_like as mg
 from micrograd_like import Value, ops
-from micrograd_like.compiler import driver, machine, native, runtime
+from micrograd_like.compiler import blocks, machine, native, runtime
 from micrograd_like.compiler.emit import Shape
 from micrograd_like.graph import topological
 
@@ -857,10 +857,10 @@ def test_programs_that_are_gone_leave_no_memory_behind() -> None:
     script = """
 import gc, resource
 import micrograd_like as mg
-from micrograd_like.compiler import driver, native
+from micrograd_like.compiler import entry, native
 p = mg.Value(1.0)
 first = mg.compile(lambda x: (p * x).tanh(), [p], cached=False, x=())
-code = native.machine_code(driver.main_module(first._parts, False), False)
+code = native.machine_code(entry.main_module(first._parts, False), False)
 def used():
     gc.collect()
     return int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()
@@ -895,7 +895,7 @@ def test_modules_for_any_width_of_vectors_are_well_formed(width: int) -> None:
     model = mg.MLP(4, [5, 3], rng=0)
     program = mg.compile(lambda x, y: mg.cross_entropy(model(x), y), model.parameters(), x=4, y=3)
     for lanes in (2 * width, width):
-        text = driver.block_module(program._parts, Shape(lanes, width, 4), False)
+        text = blocks.block_module(program._parts, Shape(lanes, width, 4), False)
         native.llvm().parse_assembly(text).verify()
     assert machine.bits(1.0) == 0x3FF0000000000000
     assert native.width() in (2, 4, 8)

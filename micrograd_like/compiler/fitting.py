@@ -40,10 +40,10 @@ class CompiledModel:
             return None
         training = Training(self.program, self.optimizer, self.arrays, self.count, batch_size)
         try:
-            losses, outputs = training.run(self.program._numpy.array([order]))
+            losses = training.run(self.program._numpy.array([order]))
         except ValueError:
             return None
-        return losses.tolist(), self._outputs(outputs)
+        return losses.tolist(), self._outputs(training.outputs)
 
     def step(self, rows: Sequence[int], outputs: list[Any]) -> Value:
         """The mean loss of some samples, and its gradient in the parameters' `.grad`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from math import prod
 from operator import index
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from micrograd_like._extras import require
 from micrograd_like.compiler import loops, native
 from micrograd_like.compiler.adjoint import adjoint
-from micrograd_like.compiler.driver import FORWARD, GRADIENT, Nests, Parts
+from micrograd_like.compiler.blocks import Nests, Parts
+from micrograd_like.compiler.entry import FORWARD, GRADIENT
 from micrograd_like.compiler.flow import Section, flow
 from micrograd_like.compiler.nest import lower
 from micrograd_like.compiler.runtime import Machine
@@ -20,7 +22,7 @@ from micrograd_like.compiler.trace import Trace, check_parameters, trace
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD
 
-BETWEEN = 10**8  # parameters times samples that are trained between two looks at Ctrl-C: some hundredths of a second
+BETWEEN = 4 * 10**8  # parameters times samples that are trained between two looks at Ctrl-C: about a tenth of a second
 
 
 def compile(
@@ -143,6 +145,7 @@ class Program:
         self._lock = threading.Lock()
         self._machine: Machine | None = None
         self._careful: Machine | None = None
+        self._optimizer: SGD | None = None
         self._fitting: list[tuple[int, ...]] = []  # shapes of inputs that were found to be right
 
     def __getstate__(self) -> dict[str, Any]:
@@ -224,7 +227,7 @@ class Program:
 
         The losses of all steps, as an array, each before its step. With shuffle=False, or where a step takes all
         of them, the samples stay in the order in which they are given. The loop over an epoch's mini-batches is machine
-        code. Parameters are written back every few hundredths of a second, or after an epoch that takes longer, and
+        code. Parameters are written back every tenth of a second or so, or after an epoch that takes longer, and
         Ctrl-C keeps them. A program without inputs takes `epochs` steps.
 
         Raises:
@@ -237,7 +240,10 @@ class Program:
         _check_count("epochs", epochs)
         if batch_size is not None:
             _check_count("batch_size", batch_size)
-        optimizer = SGD(self.parameters, lr, momentum, weight_decay)
+        if self._optimizer is None:
+            self._optimizer = SGD(self.parameters, 1.0)
+        optimizer = copy(self._optimizer)  # it has looked at the parameters already
+        optimizer.restart(lr, momentum, weight_decay)
         size = min(batch_size or max(count, 1), max(count, 1))
         shuffle = shuffle and size < count  # a whole batch has no order
         training = Training(self, optimizer, arrays, count, size)
@@ -247,9 +253,11 @@ class Program:
         losses = []
         for first in range(0, epochs, at_once):
             now = min(at_once, epochs - first)
-            orders = training.shuffled(rng, order, now) if shuffle else self._numpy.tile(order, (now, 1))
-            order = orders[-1]
-            losses.append(training.run(orders)[0])
+            orders = self._numpy.broadcast_to(order, (now, count))  # one row, seen several times
+            if shuffle:
+                orders = training.shuffled(rng, order, now)
+                order = orders[-1]
+            losses.append(training.run(orders))
         return self._numpy.concatenate(losses)
 
     def _needs_loss(self) -> None:
@@ -389,8 +397,8 @@ class Training:
         with self.program._lock:
             return self.program._ready().shuffled(rng, order, count)
 
-    def run(self, orders: Any) -> tuple[Any, Any]:
-        """Epochs, one for each row of an array of orders: (the loss of each step, the outputs of each sample in order).
+    def run(self, orders: Any) -> Any:
+        """Epochs, one for each row of an array of orders of the samples. Returns the loss of each step.
 
         Raises:
             ValueError: the loss or a parameter stopped being finite; the parameters are those before that epoch.
@@ -405,10 +413,7 @@ class Training:
                 return found
         if len(orders) > 1:  # one by one, as far as they go
             optimizer.steps = before
-            parts = [self.run(orders[k : k + 1]) for k in range(len(orders))]
-            numpy = self.program._numpy
-            losses, outputs = zip(*parts, strict=True)
-            return numpy.concatenate(losses), numpy.concatenate(outputs)
+            return self.program._numpy.concatenate([self.run(orders[k : k + 1]) for k in range(len(orders))])
         optimizer.steps = before
         step, loss = self.failed
         raise ValueError(
@@ -429,11 +434,16 @@ class Training:
             optimizer.steps += steps
         return self.program._numpy.array(rates, dtype=float)
 
-    def _try(self, orders: Any, rates: Any, careful: bool) -> tuple[Any, Any] | None:
+    @property
+    def outputs(self) -> Any:
+        """The outputs of each sample in the last epoch, before the step that used it; in that epoch's order."""
+        return self.machine.outputs[: self.count or 1].copy()
+
+    def _try(self, orders: Any, rates: Any, careful: bool) -> Any | None:
         """What `run` returns; None where a number stopped being finite, and then nothing has changed."""
         program, optimizer = self.program, self.optimizer
         isfinite = program._numpy.isfinite
-        machine = program._ready(careful=careful)
+        self.machine = machine = program._ready(careful=careful)
         if optimizer.momentum:
             machine.velocity[:] = [float(v) for v in optimizer.velocities]
         momentum, decay = float(optimizer.momentum), float(optimizer.weight_decay)
@@ -446,7 +456,7 @@ class Training:
         machine.write()
         if optimizer.momentum:
             optimizer.velocities = machine.velocity.tolist()
-        return losses, machine.outputs[: len(orders) * self.count or 1].copy()
+        return losses
 
 
 __all__ = ["Program", "Training", "build", "compile"]

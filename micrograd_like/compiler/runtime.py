@@ -1,4 +1,4 @@
-"""Stage 9, runtime: machine code and the memory it works on."""
+"""Stage 12, runtime: machine code and the memory it works on."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ from typing import Any
 from micrograd_like import ieee
 from micrograd_like._extras import require
 from micrograd_like.compiler import native
-from micrograd_like.compiler.driver import (
-    CALL,
-    FIELDS,
-    TRAIN,
-    Parts,
-    block_module,
-    frames_size,
-    groups_at_once,
-    main_module,
-)
+from micrograd_like.compiler.blocks import Parts, block_module, frames_size, groups_at_once
 from micrograd_like.compiler.emit import Shape
+from micrograd_like.compiler.entry import CALL, FIELDS, TRAIN, main_module
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shuffling import Shuffler
 from micrograd_like.engine import Value
@@ -116,8 +108,8 @@ class Machine:
     ) -> None:
         """Take the steps of some epochs, over mini-batches.
 
-        `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; `rates`: an array
-        of learning rates, one for each step.
+        `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; a row that is
+        seen several times (of stride 0) is fine. `rates`: an array of learning rates, one for each step.
         """
         self.asked = []
         self.read()
@@ -138,12 +130,12 @@ class Machine:
         """Tell the machine code what to do."""
         batch = batch or count or 1
         per_epoch = -(-count // batch) or 1
-        epochs = 1 if orders is None else len(orders)
-        self.reserve(epochs * count, epochs * per_epoch)
+        epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
+        self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
         self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
         lanes, block = self.block(min(batch, count)) if arrays else (1, 0)
         _CALL.pack_into(
-            self.fields, 0, mode, count, batch, epochs * per_epoch, per_epoch,
+            self.fields, 0, mode, count, batch, epochs * per_epoch, per_epoch, stride,
             _address(self.rows if orders is None else orders), _address(self.lent[-1]),
             0 if rates is None else _address(rates), block, lanes, groups_at_once(self.parts, lanes),
             momentum, decay,

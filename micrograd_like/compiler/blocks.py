@@ -1,0 +1,327 @@
+"""Stage 9, blocks: the function around a sample's nests, for some samples at once.
+
+One module per number of lanes has the function `block`: load a few groups of samples into frames, run the nests on them,
+and add up the gradients.
+
+Lanes beyond the end of a mini-batch compute its last sample again, with the adjoint 0: what they add is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from micrograd_like.compiler import emit
+from micrograd_like.compiler.adjoint import Adjoint, adjoint
+from micrograd_like.compiler.emit import Emitter, Shape, definitions
+from micrograd_like.compiler.gradients import Rows, contributions
+from micrograd_like.compiler.loops import For, Table, Term
+from micrograd_like.compiler.nest import (
+    ADJOINT,
+    CONST,
+    INPUT,
+    NODE,
+    PARAM,
+    PARAM_GRADIENT,
+    SHARED,
+    SHARED_GRADIENT,
+    TEMPORARY,
+)
+
+
+@dataclass
+class Nests:
+    """A section, ready for the machine."""
+
+    terms: tuple[Term, ...]
+    forward: tuple[Term, ...]
+    backward: Adjoint
+    slots: int
+    outputs: int  # the slot of the first output
+
+
+@dataclass
+class Parts:
+    """Everything that machine code is made from."""
+
+    shared: Nests
+    sample: Nests
+    widths: tuple[int, ...]  # of the inputs, flat
+    parameters: int
+    constants: list[float]
+    outputs: int
+    text: str = ""  # the loops as pseudo-code
+    rows: list[int] = field(default_factory=list)  # all tables' rows, one after the other
+    tables: dict[int, int] = field(default_factory=dict)  # where each starts
+
+    def __post_init__(self) -> None:
+        for nests in (self.shared, self.sample):
+            self._collect(nests.forward)
+            self._collect(nests.backward.sweep)
+            self._collect(nests.backward.contributions)
+
+    def careful(self) -> Parts:
+        """The same program, its rules passing on nothing where the gradient is 0; see `adjoint`."""
+        constants = list(self.constants)
+
+        def again(nests: Nests) -> Nests:
+            return replace(nests, backward=adjoint(nests.terms, constants, nests.backward.seed, careful=True))
+
+        return replace(
+            self, shared=again(self.shared), sample=again(self.sample), constants=constants, rows=[], tables={}
+        )
+
+    def _collect(self, terms: Sequence[Term]) -> None:
+        for term in terms:
+            if isinstance(term, For):
+                self._collect(term.body)
+            elif isinstance(term, Table):
+                self.tables[id(term)] = len(self.rows)
+                width = term.width
+                for row in term.rows:
+                    self.rows += [*row, *[0] * (width - len(row))]
+
+    @property
+    def inputs(self) -> int:
+        """The numbers in a sample."""
+        return sum(self.widths)
+
+    @property
+    def row(self) -> int:
+        """The doubles from one sample to the next, where they lie as they are given; aligned."""
+        return -(-self.inputs // 8) * 8
+
+    @property
+    def frame(self) -> int:
+        """The vectors in a sample's frame; odd, so that frames do not compete for the same lines of the cache."""
+        return (self.inputs + 2 * self.sample.slots + self.sample.backward.temporaries) | 1
+
+    @property
+    def shared_frame(self) -> int:
+        """The doubles of the shared section: nodes, adjoints, temporaries."""
+        return 2 * self.shared.slots + self.shared.backward.temporaries
+
+    def sizes(self) -> dict[int, int]:
+        """The size of every space, for the mode that checks addresses."""
+        return {
+            INPUT: self.inputs,
+            NODE: self.sample.slots,
+            ADJOINT: self.sample.slots,
+            TEMPORARY: self.sample.backward.temporaries,
+            PARAM: self.parameters,
+            PARAM_GRADIENT: self.parameters,
+            CONST: len(self.constants),
+            SHARED: self.shared.slots,
+            SHARED_GRADIENT: self.shared.slots,
+        }
+
+
+MOST_RUNS = 8  # of slots that are zeroed one by one
+FRAMES = 3 << 15  # bytes of frames that are worked on at once, or LEAST samples: a part of a core's second cache
+LEAST = 32
+
+
+def groups_at_once(parts: Parts, lanes: int) -> int:
+    """How many groups of samples a block has at most."""
+    return 1 if lanes == 1 else max(-(-LEAST // lanes), FRAMES // (8 * parts.frame * lanes))
+
+
+def frames_size(parts: Parts, lanes: int) -> int:
+    """The doubles of a block's frames, and of its samples as they are given."""
+    return groups_at_once(parts, lanes) * lanes * (parts.frame + parts.row)
+
+
+def block_module(parts: Parts, shape: Shape, check: bool) -> str:
+    """The module of one number of lanes."""
+    lanes, sample = shape.lanes, parts.sample
+    checked = parts.sizes() if check else None
+    stride = parts.frame * lanes
+    samples = Rows(groups_at_once(parts, lanes) * stride, parts.row) if lanes > 1 else None
+    nests, used = section(sample, shape, parts, stride, checked, samples=samples)
+    e = Emitter(shape, parts.tables, False, None)
+    vector, align = e.type, e.align
+    e.label("entry")
+
+    places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
+    names = [at(e, vector, "%frames", place) for place in places]
+    pointers = ", ".join(f"ptr {p}" for p in names) + _REST
+
+    def frame(counter: str) -> tuple[list[str], str]:
+        """The pointers of a frame, and its first sample."""
+        offset = e.put(f"mul nsw i64 {counter}, {stride}")
+        here = [e.put(f"getelementptr double, ptr {name}, i64 {offset}") for name in names]
+        return here, e.put(f"add nsw i64 %first, {e.put(f'mul nsw i64 {counter}, {lanes}')}")
+
+    def before(counter: str, _: Any) -> list[str]:
+        here, first = frame(counter)
+        _load_inputs(e, parts, here[0], first, counter, samples)
+        return []
+
+    def between(counter: str, _: Any) -> list[str]:
+        here, first = frame(counter)
+        for k in range(parts.outputs):
+            value = e.put(f"load {vector}, ptr {at(e, vector, here[1], sample.outputs + k)}, align {align}")
+            for lane in range(lanes):
+                x = e.put(f"extractelement {vector} {value}, i64 {lane}") if lanes > 1 else value
+                row = e.put(f"add nsw i64 {first}, {lane}")
+                place = e.put(f"add nsw i64 {e.put(f'mul nsw i64 {row}, {parts.outputs}')}, {k}")
+                e.do(f"store double {x}, ptr {at(e, 'double', '%out', place)}, align 8")
+        for start, count in _runs(sample.backward.zeroed, sample.slots):
+            there = at(e, vector, here[2], start)
+            e.do(f"call void @llvm.memset.p0.i64(ptr {there}, i8 0, i64 {count * lanes * 8}, i1 false)")
+        e.do(f"store {vector} {_seeds(e, first)}, ptr {at(e, vector, here[2], sample.outputs)}, align {align}")
+        return []
+
+    e.loop("%groups", [], before)
+    e.do(f"call void @forward({pointers})")
+    e.loop("%groups", [], between)
+    e.do("%wants = icmp ne i64 %mode, 0")
+    e.do("br i1 %wants, label %back, label %end")
+    e.label("back")
+    e.do(f"call void @sweep({pointers})")
+    e.do(f"call void @contribute({pointers})")
+    e.do("br label %end")
+    e.label("end")
+    body = "\n".join(e.lines)
+    return "\n".join([
+        *nests,
+        f"define void @block({_BLOCK}) #0 {{\n{body}\n  ret void\n}}",
+        "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
+        *definitions(used | e.used),
+        ATTRIBUTES,
+    ])  # fmt: skip
+
+
+ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }'
+_REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables, i64 %groups"
+_BLOCK = (
+    "ptr noalias %frames, i64 %groups, i64 %first, i64 %last, ptr noalias %rows, ptr noalias %inputs, ptr noalias %params, "
+    "ptr noalias %shared, ptr noalias %consts, ptr noalias %tables, double %seed, ptr noalias %gp, ptr noalias %gs, "
+    "ptr noalias %out, i64 %mode"
+)
+
+
+def at(e: Emitter, unit: str, pointer: str, index: int | str) -> str:
+    return e.put(f"getelementptr {unit}, ptr {pointer}, i64 {index}")
+
+
+def section(
+    nests: Nests,
+    shape: Shape,
+    parts: Parts,
+    stride: int,
+    checked: Any,
+    prefix: str = "",
+    samples: Rows | None = None,
+) -> tuple[list[str], set[Any]]:
+    """The functions forward, sweep and contribute of a section, and the helpers they use."""
+    tables = parts.tables
+    texts = [
+        emit.function(f"{prefix}forward", nests.forward, shape, tables, stride, backward=False, checked=checked),
+        emit.function(f"{prefix}sweep", nests.backward.sweep, shape, tables, stride, backward=True, checked=checked),
+        contributions(
+            f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked, samples=samples
+        ),
+    ]
+    return [text for text, _ in texts], set().union(*[used for _, used in texts])
+
+
+def _runs(slots: Sequence[int] | None, everything: int) -> list[tuple[int, int]]:
+    """Slots as (first, count) of neighbours; None means all."""
+    if slots is None:
+        return [(0, everything)]
+    runs: list[tuple[int, int]] = []
+    for slot in slots:
+        if runs and sum(runs[-1]) == slot:
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((slot, 1))
+    return runs if len(runs) <= MOST_RUNS else [(0, everything)]
+
+
+def _seeds(e: Emitter, first: str) -> str:
+    """The adjoint of each lane's loss: its share of the mean, or 0 beyond the last sample."""
+    if e.lanes == 1:
+        return "%seed"
+    integers = f"<{e.lanes} x i64>"
+
+    def everywhere(scalar: str) -> str:
+        one = e.put(f"insertelement {integers} poison, i64 {scalar}, i64 0")
+        return e.put(f"shufflevector {integers} {one}, {integers} poison, <{e.lanes} x i32> zeroinitializer")
+
+    lanes = ", ".join(f"i64 {lane}" for lane in range(e.lanes))
+    sample = e.put(f"add nsw {integers} {everywhere(first)}, <{lanes}>")
+    valid = e.put(f"icmp slt {integers} {sample}, {everywhere('%last')}")
+    return e.select(valid, e.splat("%seed"), e.number(0.0))
+
+
+def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str, counter: str, rows: Rows | None) -> None:
+    """Transpose: sample by sample in memory, number by number in the frame, with one sample in each lane."""
+    samples = []
+    final = e.put("sub nsw i64 %last, 1") if e.lanes > 1 else ""
+    for lane in range(e.lanes):
+        place = e.put(f"add nsw i64 {first}, {lane}") if lane else first
+        if e.lanes > 1:
+            e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
+            place = e.put(f"call i64 @llvm.smin.i64(i64 {place}, i64 {final})")
+        samples.append(e.put(f"load i64, ptr {at(e, 'i64', '%rows', place)}, align 8"))
+    copies = None
+    if rows is not None:
+        group = e.put(f"mul nuw nsw i64 {counter}, {e.lanes * rows.width}")
+        copies = at(e, "double", at(e, "double", "%frames", group), rows.start)
+    start = 0
+    for k, width in enumerate(parts.widths):
+        source = e.put(f"load ptr, ptr {at(e, 'ptr', '%inputs', k)}, align 8")
+        sources = [at(e, "double", source, e.put(f"mul nsw i64 {sample}, {width}")) for sample in samples]
+        copied = None if copies is None else at(e, "double", copies, start)
+        _load_input(e, width, sources, at(e, e.type, frame, start), copied, parts.row)
+        start += width
+
+
+def _load_input(e: Emitter, width: int, sources: list[str], target: str, copies: str | None, row: int) -> None:
+    """One input of a group of samples; `copies`: where the samples go as they are, if anywhere, `row` doubles apart."""
+    squares = width // 4 * 4 if copies is not None and e.lanes % 4 == 0 else 0
+
+    def four(counter: str, _: Any) -> list[str]:
+        here = at(e, "double", str(copies), counter)
+        there = at(e, e.type, target, counter)
+        for lane in range(0, e.lanes, 4):
+            square = []
+            for k in range(lane, lane + 4):
+                square.append(e.put(f"load <4 x double>, ptr {at(e, 'double', sources[k], counter)}, align 8"))
+                e.do(f"store <4 x double> {square[-1]}, ptr {at(e, 'double', here, k * row)}, align 8")
+            for i, column in enumerate(e.transposed(square)):
+                e.do(f"store <4 x double> {column}, ptr {at(e, 'double', there, i * e.lanes + lane)}, align 32")
+        return []
+
+    def one(number: str, _: Any) -> list[str]:
+        value = "poison"
+        for lane, source in enumerate(sources):
+            x = e.put(f"load double, ptr {at(e, 'double', source, number)}, align 8")
+            value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
+            if copies is not None:
+                there = at(e, "double", copies, number)
+                e.do(f"store double {x}, ptr {at(e, 'double', there, lane * row)}, align 8")
+        e.do(f"store {e.type} {value}, ptr {at(e, e.type, target, number)}, align {e.align}")
+        return []
+
+    if squares:
+        e.loop(squares, [], four, 4)
+    if width - squares <= 3:
+        for number in range(squares, width):
+            one(str(number), ())
+    else:
+        e.loop(width, [], one)
+
+
+__all__ = [
+    "ATTRIBUTES",
+    "Nests",
+    "Parts",
+    "at",
+    "block_module",
+    "frames_size",
+    "groups_at_once",
+    "section",
+]
