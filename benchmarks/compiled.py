@@ -31,7 +31,7 @@ from micrograd_like.drawing import Plot, house_style
 
 DIGITS = 56 * 32
 STEPS = 1000  # of W1 inside of one call
-EPOCHS = 10  # of E inside of one call
+EPOCHS = 20  # of E inside of one call
 
 
 def moons() -> Task:
