@@ -80,7 +80,7 @@ def contest(peers: dict[str, Any], make: Callable[[Any], Callable[[], object]], 
 
 def w1(report: Report) -> None:
     task = moons()
-    peers = entered(task, [Ours, C, Jax, NumPy, Torch, CasADi, Eager, Micrograd])
+    peers = entered(task, [Ours, C, Jax, NumPy, Torch, CasADi, Eager, Micrograd], batch=100)
     calls = contest(peers, lambda peer: peer.gradient(), 1)
     if Micrograd.name in calls:
         slow = calls.pop(Micrograd.name).call
@@ -108,14 +108,14 @@ def w2(report: Report) -> None:
     results = race(contest(peers, lambda peer: peer.gradient(), 1))
     report.table("W2, one call: loss and gradient of one digit", results, "digit")
     report.goal("W2, a call against a call", results)
-    many = entered(digits(32), [Ours, C])
+    many = entered(digits(32), [Ours, C], batch=1)
     results = race(contest(many, lambda peer: peer.training(1, 1), DIGITS))
     report.table(f"W2, {DIGITS:,} digits in one call, a step of SGD for each", results, "digit")
     report.goal("W2, digits inside", results)
 
 
 def epochs(report: Report, name: str, task: Task) -> None:
-    peers = entered(task, [Ours, C, Jax, NumPy, Torch])
+    peers = entered(task, [Ours, C, Jax, NumPy, Torch], batch=32)
     calls = contest(peers, lambda peer: peer.training(32, EPOCHS), EPOCHS)
     for slow in (NumPy.name, Torch.name):
         if slow in calls:

@@ -1,8 +1,9 @@
 """The same networks by other means: written by hand in NumPy, in JAX, in PyTorch, in CasADi, in C, and for micrograd.
 
 A task is a multi-layer perceptron with ReLU layers and a linear last one, its loss, and samples. Every peer gives the
-task's `gradient` (a call returns the mean loss and its gradient, flat, per neuron its weights and then its bias) and most
-of them `training` (a call runs SGD for some epochs over mini-batches, from the parameters where the last one stopped).
+task's `gradient` (a call returns the mean loss and its gradient, flat, per neuron its weights and then its bias, or as
+it is at hand: weights and biases layer by layer) and most of them `training` (a call runs SGD for some epochs over
+mini-batches and returns the loss of every step). Each is written the way that was found fastest for it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ import micrograd_like as mg
 PENALTY = 1e-4  # of the hinge loss, on the squares of all parameters
 RATE = 1e-4  # the learning rate; small, so that the network stays what it is while it is timed
 
-Gradient = Callable[[], tuple[float, Any]]
-Training = Callable[[], object]
+Gradient = Callable[[], tuple[Any, Any]]
+Training = Callable[[], Any]
 
 
 @dataclass
@@ -56,9 +57,15 @@ class Task:
 
     def loss(self, x: Any, y: Any) -> Any:
         """One sample's loss, in this library's scalars."""
-        if not self.hinge:
-            return mg.cross_entropy(self.model(x), y)
-        return mg.hinge_loss(self.model(x), y) + PENALTY * mg.sum([p * p for p in self.model.parameters()])
+        return self.error(x, y) + self.penalty() if self.hinge else self.error(x, y)
+
+    def error(self, x: Any, y: Any) -> Any:
+        """The loss without its penalty."""
+        return (mg.hinge_loss if self.hinge else mg.cross_entropy)(self.model(x), y)
+
+    def penalty(self) -> Any:
+        """The penalty of the hinge loss."""
+        return PENALTY * mg.sum([p * p for p in self.model.parameters()])
 
     def compiled(self, cached: bool = False) -> mg.Program:
         """The loss as a program of this library."""
@@ -78,9 +85,9 @@ class Task:
         """The way back."""
         return np.concatenate([np.column_stack([np.asarray(w), np.asarray(b)]).ravel() for w, b in layers])
 
-    def batches(self, size: int) -> list[tuple[Any, Any]]:
-        """The samples in mini-batches, in their order."""
-        return [(self.x[i : i + size], self.y[i : i + size]) for i in range(0, len(self.x), size)]
+    def batches(self, size: int) -> list[slice]:
+        """Mini-batches, in the samples' order."""
+        return [slice(i, i + size) for i in range(0, len(self.x), size)]
 
 
 class Ours:
@@ -114,7 +121,8 @@ class Eager:
 
         def call() -> tuple[float, Any]:
             task.model.zero_grad()
-            total = mg.mean([task.loss(x, y) for x, y in rows])
+            total = mg.mean([task.error(x, y) for x, y in rows])
+            total = total + task.penalty() if task.hinge else total
             total.backward()
             return total.data, [p.grad for p in task.model.parameters()]
 
@@ -168,60 +176,75 @@ class Micrograd:
 
 
 class NumPy:
-    """Forward and backward written by hand, a whole mini-batch at a time."""
+    """Forward and backward written by hand, a whole mini-batch at a time, into arrays that are there already."""
 
     name = "NumPy by hand"
 
     def __init__(self, task: Task) -> None:
         self.task = task
+        parts = [part for layer in task.layers(task.start) for part in layer]
+        self.p = np.concatenate([part.ravel() for part in parts])  # one vector, so that a step of SGD is one operation
+        self.g = np.zeros_like(self.p)
+        ends = np.cumsum([part.size for part in parts])[:-1]
+        views = [
+            [piece.reshape(part.shape) for piece, part in zip(np.split(flat, ends), parts, strict=True)]
+            for flat in (self.p, self.g)
+        ]
+        self.layers, self.gradients = (list(zip(both[::2], both[1::2], strict=True)) for both in views)
 
-    def value_and_gradient(self, layers: list[tuple[Any, Any]], x: Any, y: Any) -> tuple[float, list[tuple[Any, Any]]]:
-        values = [x]
-        for k, (w, b) in enumerate(layers):
-            z = values[-1] @ w.T + b
-            values.append(np.maximum(z, 0.0) if k < len(layers) - 1 else z)
-        scores, n = values[-1], len(x)
-        if self.task.hinge:
-            margins = 1.0 - y * scores[:, 0]
-            penalty = PENALTY * sum((w * w).sum() + (b * b).sum() for w, b in layers)
-            loss = np.maximum(margins, 0.0).mean() + penalty
-            delta = (np.where(margins > 0, -y, 0.0) / n)[:, None]
-        else:
-            shifted = scores - scores.max(axis=1, keepdims=True)
-            exponentials = np.exp(shifted)
-            sums = exponentials.sum(axis=1, keepdims=True)
-            loss = (np.log(sums[:, 0]) - (y * shifted).sum(axis=1)).mean()
-            delta = (exponentials / sums - y) / n
-        gradients: list[tuple[Any, Any]] = []
-        for k in reversed(range(len(layers))):
-            w, b = layers[k]
-            gw, gb = delta.T @ values[k], delta.sum(axis=0)
-            if self.task.hinge:
-                gw, gb = gw + 2 * PENALTY * w, gb + 2 * PENALTY * b
-            gradients.append((gw, gb))
-            if k:
-                delta = (delta @ w) * (values[k] > 0)
-        return float(loss), gradients[::-1]
+    def step(self, x: Any, y: Any) -> Callable[[], float]:
+        """What computes the loss of these samples and puts its gradient into `gradients`."""
+        task, layers, last, n = self.task, self.layers, len(self.layers) - 1, len(x)
+        values = [x, *(np.zeros((n, size)) for size in task.sizes[1:])]
+        deltas, switched_on = [np.zeros_like(v) for v in values], [np.zeros(v.shape, bool) for v in values]
+        share = -y / n
 
-    def gradient(self) -> Gradient:
-        layers = [(w.copy(), b.copy()) for w, b in self.task.layers(self.task.start)]
+        def loss_and_delta(scores: Any, delta: Any) -> float:
+            if task.hinge:
+                margins = 1.0 + n * share * scores[:, 0]
+                delta[:, 0] = np.where(margins > 0, share, 0.0)
+                return float(np.maximum(margins, 0.0).sum() / n + PENALTY * (self.p @ self.p))
+            scores -= scores.max(axis=1, keepdims=True)
+            np.exp(scores, out=delta)
+            sums = delta.sum(axis=1, keepdims=True)
+            delta /= n * sums
+            delta += share
+            return float(np.log(sums).sum() / n + np.vdot(share, scores))
 
-        def call() -> tuple[float, Any]:
-            loss, gradients = self.value_and_gradient(layers, self.task.x, self.task.y)
-            return loss, gradients
+        def call() -> float:
+            for k, (w, b) in enumerate(layers):
+                z = np.matmul(values[k], w.T, out=values[k + 1])
+                z += b
+                if k < last:
+                    np.maximum(z, 0.0, out=z)
+            loss = loss_and_delta(values[-1], deltas[-1])
+            for k in range(last, -1, -1):
+                gw, gb = self.gradients[k]
+                np.matmul(deltas[k + 1].T, values[k], out=gw)
+                np.add.reduce(deltas[k + 1], axis=0, out=gb)
+                if k:
+                    np.matmul(deltas[k + 1], layers[k][0], out=deltas[k])
+                    deltas[k] *= np.greater(values[k], 0.0, out=switched_on[k])
+            if task.hinge:
+                self.g += 2 * PENALTY * self.p
+            return loss
 
         return call
 
-    def training(self, batch: int, epochs: int) -> Training:
-        layers = [(w.copy(), b.copy()) for w, b in self.task.layers(self.task.start)]
+    def gradient(self) -> Gradient:
+        step = self.step(self.task.x, self.task.y)
+        return lambda: (step(), self.gradients)
 
-        def call() -> None:
+    def training(self, batch: int, epochs: int) -> Training:
+        steps = [self.step(self.task.x[part], self.task.y[part]) for part in self.task.batches(batch)]
+
+        def call() -> list[float]:
+            losses = []
             for _ in range(epochs):
-                for x, y in self.task.batches(batch):
-                    _, gradients = self.value_and_gradient(layers, x, y)
-                    for (w, b), (gw, gb) in zip(layers, gradients, strict=True):
-                        w -= RATE * gw
-                        b -= RATE * gb
+                for step in steps:
+                    losses.append(step())
+                    self.p -= RATE * self.g
+            return losses
 
         return call
 
@@ -234,15 +257,16 @@ class Jax:
     def __init__(self, task: Task) -> None:
         self.jax: Any = importlib.import_module("jax")
         self.jax.config.update("jax_enable_x64", True)
+        self.jax.config.update("jax_cpu_enable_async_dispatch", False)  # half the time of a brief call
         self.numpy = self.jax.numpy
         self.task = task
-        self.start = [(self.numpy.array(w.T), self.numpy.array(b)) for w, b in task.layers(task.start)]
+        self.start = [(self.numpy.array(w), self.numpy.array(b)) for w, b in task.layers(task.start)]
 
     def loss(self, layers: Any, x: Any, y: Any) -> Any:
         jnp, nn = self.numpy, self.jax.nn
         for w, b in layers[:-1]:
-            x = nn.relu(x @ w + b)
-        scores = x @ layers[-1][0] + layers[-1][1]
+            x = nn.relu(x @ w.T + b)
+        scores = x @ layers[-1][0].T + layers[-1][1]
         if not self.task.hinge:
             return -jnp.mean(jnp.sum(y * nn.log_softmax(scores), axis=1))
         penalty = sum(jnp.sum(w * w) + jnp.sum(b * b) for w, b in layers)
@@ -251,12 +275,7 @@ class Jax:
     def gradient(self) -> Gradient:
         both = self.jax.jit(self.jax.value_and_grad(self.loss))
         x, y = self.numpy.array(self.task.x), self.numpy.array(self.task.y)
-
-        def call() -> tuple[float, Any]:
-            loss, layers = self.jax.block_until_ready(both(self.start, x, y))
-            return loss, [(w.T, b) for w, b in layers]
-
-        return call
+        return lambda: self.jax.block_until_ready(both(self.start, x, y))
 
     def training(self, batch: int, epochs: int) -> Training:
         count = len(self.task.x) // batch
@@ -270,11 +289,11 @@ class Jax:
             return self.jax.lax.scan(step, layers, (x, y))
 
         run = self.jax.jit(lambda layers: self.jax.lax.scan(epoch, layers, None, length=epochs))
-        return lambda: self.jax.block_until_ready(run(self.start))
+        return lambda: self.jax.block_until_ready(run(self.start))[1]
 
 
 class Torch:
-    """PyTorch: `nn.Linear`, `backward`, and its SGD."""
+    """PyTorch's functions and its `autograd.grad`, without the modules and the optimizer, which take longer."""
 
     name = "PyTorch"
 
@@ -282,75 +301,100 @@ class Torch:
         self.torch: Any = importlib.import_module("torch")
         self.torch.set_num_threads(1)
         self.task = task
-        self.x, self.y = self.torch.from_numpy(task.x.copy()), self.torch.from_numpy(task.y.copy())
-        modules: list[Any] = []
-        for w, b in task.layers(task.start):
-            linear = self.torch.nn.Linear(w.shape[1], w.shape[0], dtype=self.torch.float64)
-            with self.torch.no_grad():
-                linear.weight.copy_(self.torch.from_numpy(w.copy()))
-                linear.bias.copy_(self.torch.from_numpy(b.copy()))
-            modules += [linear, self.torch.nn.ReLU()]
-        self.model = self.torch.nn.Sequential(*modules[:-1])
+        self.x, self.y = self.torch.tensor(task.x), self.torch.tensor(task.y)
+        if not task.hinge:
+            self.y = self.y.argmax(dim=1)  # classes, which cost it less than rows of ones and zeros
+        self.p = [self.torch.tensor(part, requires_grad=True) for layer in task.layers(task.start) for part in layer]
 
     def loss(self, x: Any, y: Any) -> Any:
-        scores = self.model(x)
+        functional = self.torch.nn.functional
+        for k in range(0, len(self.p), 2):
+            x = functional.linear(x, self.p[k], self.p[k + 1])
+            x = x.relu() if k < len(self.p) - 2 else x
         if not self.task.hinge:
-            return self.torch.nn.functional.cross_entropy(scores, y)
-        penalty = sum((p * p).sum() for p in self.model.parameters())
-        return (1 - y * scores[:, 0]).relu().mean() + PENALTY * penalty
+            return functional.cross_entropy(x, y)
+        return (1 - y * x[:, 0]).relu().mean() + PENALTY * sum((p * p).sum() for p in self.p)
 
     def gradient(self) -> Gradient:
-        def call() -> tuple[float, Any]:
-            self.model.zero_grad()
+        def call() -> tuple[Any, Any]:
             loss = self.loss(self.x, self.y)
-            loss.backward()
-            parts = [p.grad for p in self.model.parameters()]
-            return loss.item(), list(zip(parts[::2], parts[1::2], strict=True))
+            parts = self.torch.autograd.grad(loss, self.p)
+            return loss.detach(), list(zip(parts[::2], parts[1::2], strict=True))
 
         return call
 
     def training(self, batch: int, epochs: int) -> Training:
-        optimizer = self.torch.optim.SGD(self.model.parameters(), lr=RATE)
+        samples = [(self.x[part], self.y[part]) for part in self.task.batches(batch)]
 
-        def call() -> None:
+        def call() -> list[Any]:
+            losses = []
             for _ in range(epochs):
-                for i in range(0, len(self.x), batch):
-                    optimizer.zero_grad()
-                    self.loss(self.x[i : i + batch], self.y[i : i + batch]).backward()
-                    optimizer.step()
+                for x, y in samples:
+                    loss = self.loss(x, y)
+                    gradients = self.torch.autograd.grad(loss, self.p)
+                    with self.torch.no_grad():
+                        for p, g in zip(self.p, gradients, strict=True):
+                            p.sub_(g, alpha=RATE)
+                    losses.append(loss.detach())
+            return losses
 
         return call
 
 
 class CasADi:
-    """CasADi: scalars (SX) for a sample, its gradient by CasADi's own reverse mode, mapped over the samples."""
+    """CasADi: scalars (SX) for a sample, its reverse mode, mapped and summed over the samples, and C made of that.
+
+    Without a C compiler its own interpreter runs the same.
+    """
 
     name = "CasADi"
 
     def __init__(self, task: Task) -> None:
         ca: Any = importlib.import_module("casadi")
-        self.task = task
-        p, x = ca.SX.sym("p", len(task.start)), ca.SX.sym("x", task.sizes[0])
-        y = ca.SX.sym("y", 1 if task.hinge else task.sizes[-1])
-        start, z = 0, x
-        for k, (inputs, outputs) in enumerate(pairwise(task.sizes)):
-            both = ca.reshape(p[start : start + outputs * (inputs + 1)], inputs + 1, outputs).T
-            z = both[:, :-1] @ z + both[:, -1]
+        n, size, targets = len(task.x), len(task.start), 1 if task.hinge else task.sizes[-1]
+        p, x, y = ca.SX.sym("p", size), ca.SX.sym("x", task.sizes[0]), ca.SX.sym("y", targets)
+        z = x
+        for k, (w, b) in enumerate(self.layers(ca, task, p)):
+            z = w @ z + b
             z = ca.fmax(z, 0) if k < len(task.sizes) - 2 else z
-            start += outputs * (inputs + 1)
-        loss = ca.fmax(1 - y * z, 0) + PENALTY * ca.sumsqr(p) if task.hinge else ca.logsumexp(z) * ca.sum1(y) - y.T @ z
+        loss = ca.fmax(1 - y * z, 0) if task.hinge else ca.logsumexp(z) * ca.sum1(y) - y.T @ z
         one = ca.Function("one", [p, x, y], [loss, ca.gradient(loss, p)])
-        self.function = one.map(len(task.x))
-        self.x, self.y = ca.DM(task.x.T), ca.DM(task.y.reshape(len(task.x), -1).T)
-        self.p, self.ca = ca.repmat(ca.DM(task.start), 1, len(task.x)), ca
+        p, x, y = ca.MX.sym("p", size), ca.MX.sym("x", task.sizes[0], n), ca.MX.sym("y", targets, n)
+        losses, gradients = one.map(n, [True, False, False], [True, True])(p, x, y)
+        penalty = PENALTY if task.hinge else 0.0
+        outputs = [losses / n + penalty * ca.sumsqr(p), gradients / n + 2 * penalty * p]
+        with tempfile.TemporaryDirectory() as folder:
+            flags = {"compiler": c_compiler(), "flags": ["-O3", "-march=native", "-ffast-math"]}
+            kept = {"directory": f"{folder}/", "cleanup": False}  # this folder cleans up
+            jit = {"jit": True, "jit_cleanup": False, "compiler": "shell", "jit_options": flags | kept}
+            self.function = ca.Function("mean", [p, x, y], outputs, jit if c_compiler() else {})
+        self.arrays = [task.start.copy(), task.x.ravel(), task.y.ravel(), np.zeros(1), np.zeros(size)]
+        self.buffer, self.evaluate = self.function.buffer()
+        for k in range(3):
+            self.buffer.set_arg(k, self.arrays[k])
+        for k in range(2):
+            self.buffer.set_res(k, self.arrays[3 + k])
+
+    @staticmethod
+    def layers(ca: Any, task: Task, p: Any) -> list[tuple[Any, Any]]:
+        """Weights and biases out of flat parameters; CasADi's matrices go down their columns."""
+        found, start = [], 0
+        for inputs, outputs in pairwise(task.sizes):
+            both = ca.reshape(p[start : start + outputs * (inputs + 1)], inputs + 1, outputs).T
+            found.append((both[:, :-1], both[:, -1]))
+            start += outputs * (inputs + 1)
+        return found
 
     def gradient(self) -> Gradient:
-        def call() -> tuple[float, Any]:
-            losses, gradients = self.function(self.p, self.x, self.y)
-            n = len(self.task.x)
-            return float(self.ca.sum2(losses)) / n, np.asarray(self.ca.sum2(gradients)).ravel() / n
+        def call() -> tuple[Any, Any]:
+            self.evaluate()
+            return self.arrays[3][0], self.arrays[4]
 
         return call
+
+
+def c_compiler() -> str | None:
+    return next((path for name in ("gcc", "cc") if (path := shutil.which(name))), None)
 
 
 class C:
@@ -360,7 +404,7 @@ class C:
     SOURCE = Path(__file__).with_name("reference.c")
 
     def __init__(self, task: Task) -> None:
-        compiler = next((path for name in ("gcc", "cc") if (path := shutil.which(name))), None)
+        compiler = c_compiler()
         if compiler is None:
             raise ImportError("no C compiler")
         self.task = task
@@ -393,13 +437,17 @@ class C:
         arrays = (self.task.x, self.task.y, self.p, self.g, self.losses)
         x, y, p, g, losses = (ctypes.c_void_p(a.ctypes.data) for a in arrays)
         n, function = len(self.task.x), self.library.sgd
-        return lambda: function(x, y, n, batch, epochs, RATE, p, g, losses)
+        return lambda: (function(x, y, n, batch, epochs, RATE, p, g, losses), self.losses)[1]
 
 
-def entered(task: Task, kinds: list[type]) -> dict[str, Any]:
-    """Those of the peers that are installed, each held to the gradient of the first; what is missing is said."""
+def entered(task: Task, kinds: list[type], batch: int | None = None) -> dict[str, Any]:
+    """Those of the peers that are installed; what is missing is said.
+
+    Each is held to the loss and the gradient of the first, and, with a size of mini-batches, to its losses over two
+    epochs of training.
+    """
     peers: dict[str, Any] = {}
-    expected: tuple[float, Any] | None = None
+    expected: tuple[Any, Any] | None = None
     for kind in kinds:
         try:
             peer = kind(task)
@@ -414,4 +462,9 @@ def entered(task: Task, kinds: list[type]) -> dict[str, Any]:
         np.testing.assert_allclose(float(loss), expected[0], rtol=1e-9, err_msg=kind.name)
         np.testing.assert_allclose(gradient, expected[1], rtol=1e-6, atol=1e-10, err_msg=kind.name)
         peers[kind.name] = peer
+    if batch is not None:
+        losses = {name: peer.training(batch, 2)() for name, peer in peers.items() if hasattr(peer, "training")}
+        for name, own in losses.items():
+            first = next(iter(losses.values()))
+            np.testing.assert_allclose(np.ravel(own), first, rtol=1e-9, err_msg=f"{name}, training")
     return peers
