@@ -91,7 +91,7 @@ class Task:
 
 
 class Ours:
-    """This library's compiler."""
+    """This library's compiler; a call checks its inputs and reads the parameters."""
 
     name = "compiled"
 
@@ -250,7 +250,7 @@ class NumPy:
 
 
 class Jax:
-    """JAX: `jit` of value and gradient; for training, `scan` over all steps inside of one `jit`."""
+    """`jit` of value and gradient; for training, `scan` over all steps inside of one `jit`."""
 
     name = "JAX"
 
@@ -293,7 +293,7 @@ class Jax:
 
 
 class Torch:
-    """PyTorch's functions and its `autograd.grad`, without the modules and the optimizer, which take longer."""
+    """Its functions and `autograd.grad`, without the modules and the optimizer, which take longer."""
 
     name = "PyTorch"
 
@@ -342,7 +342,7 @@ class Torch:
 
 
 class CasADi:
-    """CasADi: scalars (SX) for a sample, its reverse mode, mapped and summed over the samples, and C made of that.
+    """Scalars (SX) for a sample, their reverse mode, mapped and summed over the samples, and C made of that.
 
     Without a C compiler its own interpreter runs the same.
     """
