@@ -53,10 +53,11 @@ class Parts:
     constants: list[float]
     outputs: int
     text: str = ""  # the loops as pseudo-code
-    rows: list[int] = field(default_factory=list)  # all tables' rows, one after the other
-    tables: dict[int, int] = field(default_factory=dict)  # where each starts
+    rows: list[int] = field(init=False, repr=False)  # all tables' rows, one after the other
+    tables: dict[int, int] = field(init=False, repr=False)  # where each starts, by its id
 
     def __post_init__(self) -> None:
+        self.rows, self.tables = [], {}
         for nests in (self.shared, self.sample):
             self._collect(nests.forward)
             self._collect(nests.backward.sweep)
@@ -77,9 +78,7 @@ class Parts:
         def again(nests: Nests) -> Nests:
             return replace(nests, backward=adjoint(nests.terms, constants, nests.backward.seed, careful=True))
 
-        return replace(
-            self, shared=again(self.shared), sample=again(self.sample), constants=constants, rows=[], tables={}
-        )
+        return replace(self, shared=again(self.shared), sample=again(self.sample), constants=constants)
 
     def _collect(self, terms: Sequence[Term]) -> None:
         for term in terms:
