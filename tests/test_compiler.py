@@ -24,6 +24,7 @@ import micrograd_like as mg
 from micrograd_like import Value, ops
 from micrograd_like.compiler import blocks, machine, native, runtime
 from micrograd_like.compiler.emit import Shape
+from micrograd_like.compiler.program import Training
 from micrograd_like.graph import topological
 
 
@@ -358,6 +359,18 @@ def test_many_epochs_at_once_are_the_same_as_one_by_one() -> None:
         parts = [program.sgd(x, y, lr=0.1, batch_size=8, epochs=n, seed=rng, shuffle=False) for n in epochs]
         ways.append((np.concatenate(parts).tolist(), [p.data for p in model.parameters()]))
     assert ways[0] == ways[1]
+
+
+def test_steps_that_were_not_taken_are_not_counted() -> None:
+    model = mg.MLP(2, [4, 1], rng=0)
+    before = [p.data for p in model.parameters()]
+    optimizer = mg.SGD(model.parameters(), lambda step: 0.1 if step < 3 else -1.0)
+    program = mg.compile(lambda x, y: mg.hinge_loss(model(x), y), model.parameters(), x=2, y=())
+    arrays, count = program._arrays(([s for s, _ in moons()], [t for _, t in moons()]), {})
+    with pytest.raises(ValueError, match="lr at step 3"):
+        Training(program, optimizer, arrays, count, 8).run(np.arange(count)[None])
+    assert optimizer.steps == 0
+    assert [p.data for p in model.parameters()] == before
 
 
 def test_epochs_before_the_one_that_diverges_are_kept() -> None:

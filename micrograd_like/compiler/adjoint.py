@@ -33,6 +33,7 @@ from micrograd_like.compiler.nest import (
     lower,
     moved,
     stored,
+    wrapped,
 )
 from micrograd_like.compiler.sums import settle
 from micrograd_like.compiler.trace import CONST, COPY, INPUT, KEPT, NODE, PARAM, SHARED, SHIFT, Trace, is_composed
@@ -146,14 +147,10 @@ class _Builder:
             rule = rule.careful()
         leaves = tuple(x if isinstance(x, float) else known[x] for x in rule.leaves)
         target = Ref(_GRADIENT_OF[ref.space], ref.base, ref.coefs)
-        term: Term = Assign(target, True, leaves, rule.code)
-        for n in reversed(counters):
-            term = For(n, (term,))
+        term = wrapped(counters, Assign(target, True, leaves, rule.code))
         if target.space == ADJOINT:
             return [term]
-        for n in reversed(self.around):
-            term = For(n, (term,))
-        self.contributions.append(term)
+        self.contributions.append(wrapped(self.around, term))
         return []
 
     def _small_program(self, s: Statement, heads: tuple[Ref, ...], trips: tuple[int, ...]) -> list[Term]:

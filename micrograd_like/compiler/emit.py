@@ -128,7 +128,7 @@ class Emitter(Writer):
                     values = level(d + 1, (*counters, ("", i)), values)
                 return values
             pairs = [(self.type, v) for v in values]
-            at_once = next(n for n in (UNROLLED, 2, 1) if trips[d] % n == 0) if d == len(trips) - 1 else 1
+            at_once = next(n for n in (UNROLLED, 1) if trips[d] % n == 0) if d == len(trips) - 1 else 1
 
             def turns(counter: str, inner: Sequence[str]) -> list[str]:
                 values = list(inner)
@@ -274,9 +274,8 @@ class Emitter(Writer):
 
     def reduce(self, term: Reduce, envs: Sequence[Environment]) -> None:
         for leaf in term.leaves:
-            if isinstance(leaf, Ref) and not any(
-                leaf.coefs[len(envs[0]) :]
-            ):  # what the counters do not move is loaded before
+            # What the counters do not move is loaded before.
+            if isinstance(leaf, Ref) and not any(leaf.coefs[len(envs[0]) :]):
                 for env in envs:
                     self.load(leaf, (*env, *[("", 0)] * len(term.trips)))
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.compiler.emit import EVEN, HIGH, LOW, ODD, Counter, Emitter, Environment, Shape, text
-from micrograd_like.compiler.loops import For, Ref, Table, Term
-from micrograd_like.compiler.nest import ADJOINT, INPUT, PARAM_GRADIENT, Assign, Range
+from micrograd_like.compiler.loops import Ref, Table, Term
+from micrograd_like.compiler.nest import ADJOINT, INPUT, PARAM_GRADIENT, Assign, Range, unwrapped, wrapped
 
 ROWS = 4  # rows of gradients that are summed at once, two vectors of each
 
@@ -72,10 +72,7 @@ class Summer(Emitter):
 
             self.table(term, env, rows, ranges)
             return
-        trips = []
-        while isinstance(term, For):
-            trips.append(term.trips)
-            (term,) = term.body
+        trips, term = unwrapped(term)
         assert isinstance(term, Assign)
         level = len(env)
         moving = [d for d in range(len(trips)) if term.target.coefs[level + d]]
@@ -203,10 +200,7 @@ class RowNest:
 
 def row_nest(term: Term, width: int) -> RowNest | None:
     """The nest, if its gradients can be summed sample by sample, a vector of neighbouring gradients at a time."""
-    trips: list[int] = []
-    while isinstance(term, For) and len(term.body) == 1:
-        trips.append(term.trips)
-        (term,) = term.body
+    trips, term = unwrapped(term)
     if not isinstance(term, Assign) or term.code != ((ops.mul, (0, 1)),) or not trips:
         return None
     adjoint, row = sorted(term.leaves, key=lambda x: isinstance(x, Ref) and x.space == INPUT)
@@ -226,9 +220,8 @@ def row_nest(term: Term, width: int) -> RowNest | None:
     rest: Term | None = None
     if whole < trips[along]:
         leaves = tuple(x.shifted(along, whole) if isinstance(x, Ref) else x for x in term.leaves)
-        rest = Assign(term.target.shifted(along, whole), True, leaves, term.code)
-        for d in reversed(range(len(trips))):
-            rest = For(trips[d] - whole if d == along else trips[d], (rest,))
+        few = [n - whole if d == along else n for d, n in enumerate(trips)]
+        rest = wrapped(few, Assign(term.target.shifted(along, whole), True, leaves, term.code))
     return RowNest(trips, term.target, adjoint, row, along, whole, rest)
 
 

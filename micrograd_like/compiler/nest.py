@@ -206,6 +206,22 @@ def steady(ref: Ref, ranges: Sequence[Range], loop: For) -> bool:
     )
 
 
+def unwrapped(term: Term) -> tuple[list[int], Term]:
+    """The trips of the loops around the only term in them, and that term."""
+    trips = []
+    while isinstance(term, For) and len(term.body) == 1:
+        trips.append(term.trips)
+        (term,) = term.body
+    return trips, term
+
+
+def wrapped(trips: Sequence[int], term: Term) -> Term:
+    """The term in loops with these trips, the outermost first."""
+    for n in reversed(trips):
+        term = For(n, (term,))
+    return term
+
+
 def moved(term: Term, change: Any) -> Term:
     """The term with every address replaced by change(address)."""
     if isinstance(term, For):
@@ -290,5 +306,5 @@ def _assignment(term: Assign | Reduce, depth: int) -> str:
 __all__ = [
     "ADJOINT", "CONST", "INPUT", "NODE", "PARAM", "PARAM_GRADIENT", "SHARED", "SHARED_GRADIENT", "TEMPORARY",
     "Access", "Assign", "For", "Ref", "Reduce", "Table", "accesses", "independent", "interpret", "lower", "may_meet",
-    "moved", "show", "steady",
+    "moved", "show", "steady", "unwrapped", "wrapped",
 ]  # fmt: skip

@@ -404,17 +404,20 @@ class Training:
             ValueError: the loss or a parameter stopped being finite; the parameters are those before that epoch.
         """
         optimizer, before = self.optimizer, self.optimizer.steps
-        rates = self._rates(len(orders))
-        with self.program._lock:
-            found = self._try(orders, rates, careful=False)
-            if found is None and len(orders) == 1:
-                found = self._try(orders, rates, careful=True)
-            if found is not None:
-                return found
-        if len(orders) > 1:  # one by one, as far as they go
+        try:
+            rates = self._rates(len(orders))
+            with self.program._lock:
+                found = self._try(orders, rates, careful=False)
+                if found is None and len(orders) == 1:
+                    found = self._try(orders, rates, careful=True)
+        except BaseException:  # a schedule's error, or Ctrl-C
             optimizer.steps = before
-            return self.program._numpy.concatenate([self.run(orders[k : k + 1]) for k in range(len(orders))])
+            raise
+        if found is not None:
+            return found
         optimizer.steps = before
+        if len(orders) > 1:  # one by one, as far as they go
+            return self.program._numpy.concatenate([self.run(orders[k : k + 1]) for k in range(len(orders))])
         step, loss = self.failed
         raise ValueError(
             f"step {before + step}: the loss is {loss} or a parameter stopped being finite; "

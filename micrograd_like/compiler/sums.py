@@ -12,7 +12,18 @@ from itertools import product
 
 from micrograd_like import ops
 from micrograd_like.compiler.loops import For, Ref, Table, Term
-from micrograd_like.compiler.nest import ADJOINT, Access, Assign, Leaf, Range, Reduce, accesses, may_meet
+from micrograd_like.compiler.nest import (
+    ADJOINT,
+    Access,
+    Assign,
+    Leaf,
+    Range,
+    Reduce,
+    accesses,
+    may_meet,
+    unwrapped,
+    wrapped,
+)
 
 
 def settle(
@@ -75,10 +86,8 @@ def split(term: Term, around: tuple[Range, ...] = ()) -> Iterator[Term]:
 
 def _accumulation(term: Term, around: Sequence[int]) -> tuple[list[int], Assign | None]:
     """The trips of all loops around a single accumulation that reads nothing of what it writes; else None."""
-    trips = list(around)
-    while isinstance(term, For) and len(term.body) == 1:
-        trips.append(term.trips)
-        (term,) = term.body
+    own, term = unwrapped(term)
+    trips = [*around, *own]
     if not isinstance(term, Assign) or not term.accumulate or term.target.space != ADJOINT:
         return trips, None
     ranges = [(0, n - 1) for n in trips]
@@ -107,9 +116,7 @@ def _summed(term: Term, around: tuple[int, ...] = (), *, fresh: bool = False) ->
     result: Term = Assign(target, not fresh, leaves, inner.code)
     if still:
         result = Reduce(target, ops.add, 0.0 if fresh else target, tuple(trips[d] for d in still), leaves, inner.code)
-    for d in reversed(moving):
-        result = For(trips[d], (result,))
-    return result
+    return wrapped([trips[d] for d in moving], result)
 
 
 def _apart(coefs: Sequence[int], trips: Sequence[int]) -> bool:
