@@ -112,8 +112,8 @@ class TestWhatIsShown:
         source = draw_dot(z, legend=False).source
         assert re.search(r"e0 \[label=-2 .*gradient through this edge = -2\.0", source)
         assert re.search(r"e1 \[label=3 .*gradient through this edge = 3\.0", source)
-        assert re.search(r'n0:e -> e0 .*color="#1b7dc0"', source)
-        assert re.search(r'n1:e -> e1 .*color="#cc5500".*penwidth=7', source)
+        assert re.search(r'n0:e -> e0 .*color="#1b7abe"', source)
+        assert re.search(r'n1:e -> e1 .*color="#c75300".*penwidth=7', source)
 
     def test_tooltips_hold_every_digit(self):
         third = Value(Fraction(1, 3), "third")
@@ -509,13 +509,13 @@ class TestColours:
         from micrograd_like.drawing import style
 
         for colour in (style.RAISES, style.LOWERS, style.NEUTRAL):
-            assert contrast(colour, "#ffffff") >= 4
-            assert contrast(colour, "#000000") >= 4
+            assert contrast(colour, "#ffffff") >= 4.5
+            assert contrast(colour, "#000000") >= 4.5
 
     def test_what_lies_in_a_box_is_dark_on_light(self):
-        from micrograd_like.drawing import style
+        from micrograd_like.drawing import effects, style
 
-        for _, _, tint in style.ROLES.values():
+        for _, _, tint in effects.ROLES.values():
             assert contrast(style.INK, tint) >= 12
 
 

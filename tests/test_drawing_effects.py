@@ -6,8 +6,8 @@ import pytest
 
 from micrograd_like import MLP, Value, mean, mse_loss, where
 from micrograd_like.drawing import draw_dot
-from micrograd_like.drawing.effects import FADED
-from micrograd_like.drawing.style import LOWERS, RAISES, Style
+from micrograd_like.drawing.effects import FADED, Style
+from micrograd_like.drawing.style import LOWERS, RAISES
 from micrograd_like.explain import explain_step, paths
 
 

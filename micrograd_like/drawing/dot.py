@@ -8,10 +8,10 @@ from typing import Any, Literal
 import graphviz
 
 from micrograd_like import graph
-from micrograd_like.drawing.effects import ByShare, Highlight
+from micrograd_like.drawing.effects import ROLES, ByShare, Highlight, Style
 from micrograd_like.drawing.render import Drawing, elided, plain_text, tooltip_text
 from micrograd_like.drawing.scene import Roles, Scene, folded, scalars, steps
-from micrograd_like.drawing.style import INK, NEUTRAL, ROLES, Style
+from micrograd_like.drawing.style import INK, NEUTRAL
 from micrograd_like.engine import Value
 
 # For each direction the sides on which edges enter and leave a box: elsewhere they would cross its cluster's name.
