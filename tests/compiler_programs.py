@@ -35,39 +35,51 @@ class ScalarNetwork:
         return list(x)
 
 
-def random_program(seed: int) -> tuple[Callable[[Sequence[Any]], Any], list[Value], int]:
-    """(function of one list, parameters, the list's length): loops of many kinds, one after the other."""
+Block = Callable[[list[Any], list[Value], Sequence[Any], random.Random], list[Any]]
+PICKS, CHOICES = 2, 3  # how many whole numbers a sample has, and from how many values each of them picks one
+
+
+def random_program(seed: int) -> tuple[Callable[..., Any], list[Value], int]:
+    """(function of x and k, parameters, the length of x): loops of many kinds, one after the other; see `samples`."""
     rng = random.Random(seed)
     p = [Value(rng.uniform(-1, 1)) for _ in range(rng.randint(10, 40))]
     size = rng.randint(2, 9)
     plan = [(rng.choice(list(BLOCKS)), rng.random()) for _ in range(rng.randint(1, 4))]
 
-    def function(x: Sequence[Any]) -> Any:
+    def function(x: Sequence[Any], k: Sequence[Any]) -> Any:
         values = list(x)
         for name, dice in plan:
-            values = BLOCKS[name](values, p, random.Random(dice))[:12]
+            values = BLOCKS[name](values, p, k, random.Random(dice))[:12]
         return sum(values, 0.0) * 1.0
 
     return function, p, size
 
 
-def dense(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def samples(rng: random.Random, size: int, count: int) -> tuple[list[list[float]], list[list[float]]]:
+    """So many samples for a random program: the rows of x, and those of k."""
+    return (
+        [[rng.gauss(0, 1) for _ in range(size)] for _ in range(count)],
+        [[float(rng.randrange(CHOICES)) for _ in range(PICKS)] for _ in range(count)],
+    )
+
+
+def dense(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     start, k = rng.randrange(len(p)), len(v)
     rows = [[p[(start + j * (k + 1) + i) % len(p)] for i in range(k + 1)] for j in range(rng.randint(1, 9))]
     out = [sum((w * x for w, x in zip(row, v, strict=False)), row[-1]) for row in rows]
     return [x.relu() for x in out] if rng.random() < 0.5 else out
 
 
-def fused(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def fused(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     out = [mg.dot([p[(j + 2 * i) % len(p)] for i in range(len(v))], v, p[j]) for j in range(rng.randint(1, 6))]
     return [mg.where(x, x, 0.1 * x) for x in out]
 
 
-def convolution(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def convolution(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     return [p[0] * v[i] + p[1] * v[i + 1] for i in range(len(v) - 1)] or v
 
 
-def image(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def image(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     x = (v * 9)[:9]
     return [
         sum((p[2 * a + b] * x[3 * (r + a) + c + b] for a in range(2) for b in range(2)), p[5])
@@ -76,26 +88,26 @@ def image(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
     ]
 
 
-def recurrence(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def recurrence(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     h = [p[i] * 1.0 for i in range(3)]
     for x in v:
         h = [(h[j] * p[j] + h[(j + 1) % 3] * p[j + 3] + x * p[j + 6]).tanh() for j in range(3)]
     return h
 
 
-def triangle(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def triangle(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     return [sum((v[k] * p[(i + k) % len(p)] for k in range(i + 1)), 0.0) for i in range(len(v))]
 
 
-def backwards(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def backwards(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     return [v[len(v) - 1 - i] * p[(3 * i) % len(p)] for i in range(len(v))]
 
 
-def strided(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def strided(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     return [sum(v[start::2], 0.0) for start in range(min(2, len(v)))] + v[::-1]
 
 
-def running(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def running(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     total, out = 0.0, []
     for x in v:
         total = total * 0.5 + x
@@ -103,25 +115,39 @@ def running(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
     return out
 
 
-def shared(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def shared(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     penalty = sum(w * w for w in p)
     return [x * p[0] + p[1] + 0.01 * penalty for x in v]
 
 
-def mixture(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def mixture(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     pool = v + p[:3]
     return [rng.choice(v) + rng.choice(pool) * rng.choice(pool) for _ in range(rng.randint(2, 7))]
 
 
-def extremes(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def extremes(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     return [mg.max(v), mg.min(*v, 0.3), mg.max(*v, *p[:3]), *v[:2]]
 
 
-def normalized(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def normalized(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     return [mg.logsumexp(v), *mg.softmax([x * p[0] for x in v])]
 
 
-def elementwise(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
+def embedding(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
+    """Rows of parameters, picked by the sample; where there are few of them, side by side with the values."""
+    width = rng.randint(1, 3)
+    rows = [[p[row * width + d] for d in range(width)] for row in range(CHOICES)]
+    picked = [mg.gather([row[d] for row in rows], i) for i in k for d in range(width)]
+    return [a * b for a, b in zip(v, picked, strict=False)] + picked if rng.random() < 0.5 else v[:3] + picked
+
+
+def picking(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
+    """One of the values, one of the parameters, one of both."""
+    among = [(v * CHOICES)[:CHOICES], p[1 : 1 + CHOICES], [p[0], v[0], p[-1]], p[::-1][:CHOICES]]
+    return [mg.gather(rng.choice(among), i) for i in k] + v[:2]
+
+
+def elementwise(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     functions: list[Callable[[Any], Any]] = [
         lambda x: x.tanh(), lambda x: x * x, lambda x: 1 / (x * x + 1), lambda x: x.sin(), lambda x: abs(x),
         lambda x: -x, lambda x: x - p[4], lambda x: (x * x + 1) ** 1.5, lambda x: (x * x + 0.5).sqrt(),
@@ -132,10 +158,10 @@ def elementwise(v: list[Any], p: list[Value], rng: random.Random) -> list[Any]:
     return [f(x + 0.0) for x in v]
 
 
-BLOCKS: dict[str, Callable[[list[Any], list[Value], random.Random], list[Any]]] = {
+BLOCKS: dict[str, Block] = {
     block.__name__: block
     for block in (
         dense, fused, convolution, image, recurrence, triangle, backwards, strided, running, shared, mixture, extremes,
-        normalized, elementwise,
+        normalized, embedding, picking, elementwise,
     )
 }  # fmt: skip

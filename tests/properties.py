@@ -9,9 +9,9 @@ from fractions import Fraction
 from typing import Any
 
 import mpmath
-from compiler_programs import EXACT, random_program
+from compiler_programs import EXACT, PICKS, random_program, samples
 
-from micrograd_like import Value, compile, gradient, graph, mean, ops
+from micrograd_like import SGD, Value, compile, gradient, graph, mean, ops
 from micrograd_like.testing import Expression, assert_exact, gradcheck
 
 RATIONAL = [
@@ -106,18 +106,62 @@ def loops_of_compiled_programs_are_eager_ones(seed: int) -> None:
     """The programs of compiler_programs.py: nests, shared weights, strides, recurrences, in batches of several sizes."""
     function, parameters, size = random_program(seed)
     rng = random.Random(seed)
-    rows = [[rng.gauss(0, 1) for _ in range(size)] for _ in range(rng.choice([1, 2, 5, 8, 9, 40]))]
-    losses = [function([Value(x) for x in row]) for row in rows]
+    rows, picks = samples(rng, size, rng.choice([1, 2, 5, 8, 9, 40]))
+    losses = [function([Value(x) for x in row], k) for row, k in zip(rows, picks, strict=True)]
     mean(losses).backward()
-    program = compile(function, parameters, cached=False, x=size)
-    _, got = program.gradient(rows)
+    program = compile(function, parameters, cached=False, x=size, k=PICKS)
+    _, got = program.gradient(rows, picks)
     used = {node.op.name for one in losses for node in graph.topological(one)}
-    for one, expected in zip(program.losses(rows).tolist(), losses, strict=True):
+    for one, expected in zip(program.losses(rows, picks).tolist(), losses, strict=True):
         exact = one == expected.data or (one != one and expected.data != expected.data)
         assert exact or (not used <= EXACT and math.isclose(one, expected.data, rel_tol=1e-12, abs_tol=1e-12))
     largest = max(abs(float(p.grad)) for p in parameters)
     for p, g in zip(parameters, got.tolist(), strict=True):
         assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
+
+
+def steps_of_compiled_programs_are_eager_ones(seed: int) -> None:
+    """`sgd` of the same programs, with every option that it has: the steps that `SGD` takes on the eager gradients."""
+    function, parameters, size = random_program(seed)
+    rng = random.Random(seed)
+    rows, picks = samples(rng, size, rng.choice([1, 2, 5, 8, 9, 40]))
+    rule: dict[str, Any] = {
+        "lr": rng.choice([1e-3, lambda step: 1e-3 / (1 + step)]),
+        "momentum": rng.choice([0.0, 0.0, 0.9]),
+        "weight_decay": rng.choice([0.0, 0.0, 0.1]),
+    }
+    batch = rng.choice([None, 1, 2, 3, 8, 40])
+    shuffle, epochs = rng.random() < 0.5, rng.randint(1, 2)
+    before = [p.data for p in parameters]
+    program = compile(function, parameters, cached=False, x=size, k=PICKS)
+    order, shuffler = list(range(len(rows))), random.Random(3)
+    optimizer, expected = SGD(parameters, **rule), []
+    try:
+        for _ in range(epochs):
+            if shuffle and batch is not None and batch < len(rows):
+                shuffler.shuffle(order)
+            for start in range(0, len(rows), batch or len(rows)):
+                some = order[start : start + (batch or len(rows))]
+                optimizer.zero_grad()
+                loss = mean([function([Value(x) for x in rows[i]], picks[i]) for i in some])
+                loss.backward()
+                optimizer.step()
+                expected.append(loss.data)
+    except ValueError:  # what is not finite stops both
+        expected = []
+    after = [p.data for p in parameters]
+    for p, x in zip(parameters, before, strict=True):
+        p.data = x
+    arguments = {"epochs": epochs, "batch_size": batch, "shuffle": shuffle, "seed": 3, **rule}
+    try:
+        losses = program.sgd(rows, picks, **arguments).tolist()
+    except ValueError:
+        losses = []
+    assert all(math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9) for a, b in zip(losses, expected, strict=True))
+    if losses:
+        largest = max(abs(x - y) for x, y in zip(after, before, strict=True))
+        for p, x in zip(parameters, after, strict=True):
+            assert abs(p.data - x) <= 1e-9 * largest + 1e-13
 
 
 def switches(expression: Expression, carrier: Callable[[float], Any] = float) -> list[Any]:
@@ -141,4 +185,5 @@ PROPERTIES = [
     backward_agrees_with_gradient,
     compiled_programs_are_eager_ones,
     loops_of_compiled_programs_are_eager_ones,
+    steps_of_compiled_programs_are_eager_ones,
 ]

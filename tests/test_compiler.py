@@ -16,7 +16,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from compiler_programs import EXACT, ScalarNetwork, random_program
+from compiler_programs import EXACT, PICKS, ScalarNetwork, random_program, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -55,7 +55,7 @@ def values(row: Any) -> Any:
 
 
 def assert_same(program: mg.Program, function: Any, parameters: Sequence[Value], *arrays: Any) -> None:
-    rows = [tuple(values(array[i].tolist()) for array in arrays) for i in range(len(arrays[0]))]
+    rows = [tuple(values(array[i]) for array in map(np.ndarray.tolist, arrays)) for i in range(len(arrays[0]))]
     losses, mean, gradient, used = eager(function, parameters, rows)
     got_mean, got_gradient = program.gradient(*arrays)
     got = program.losses(*arrays)
@@ -73,8 +73,8 @@ def assert_same(program: mg.Program, function: Any, parameters: Sequence[Value],
 def test_random_loop_nests_of_random_batches(seed: int) -> None:
     function, parameters, size = random_program(seed)
     batch = random.Random(seed).choice([1, 3, 8, 13, 21])
-    program = checked(mg.compile(function, parameters, x=size))
-    assert_same(program, function, parameters, np.random.default_rng(seed).normal(size=(batch, size)))
+    program = checked(mg.compile(function, parameters, x=size, k=PICKS))
+    assert_same(program, function, parameters, *map(np.array, samples(random.Random(seed), size, batch)))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4, 7, 8, 31, 100, 300])
@@ -321,6 +321,13 @@ def test_sgd_is_fits(rule: dict[str, float]) -> None:
         rtol=1e-11,
         atol=1e-14,
     )
+
+
+def test_a_step_of_plain_sgd_where_gather_picks_among_parameters() -> None:
+    rows = [Value(0.5), Value(-0.25)]
+    program = mg.compile(lambda x, y: (mg.gather(rows, x) - y) ** 2, rows, x=(), y=())
+    program.sgd([0.0], [1.0], lr=0.25)
+    assert [p.data for p in rows] == [0.75, -0.25]
 
 
 def test_without_a_shuffle_every_epoch_takes_the_samples_as_they_come() -> None:
@@ -789,11 +796,11 @@ def test_a_printed_program_shows_the_loops() -> None:
 
 def test_a_program_pickles_as_its_loops() -> None:
     function, parameters, size = random_program(7)
-    program = mg.compile(function, parameters, x=size)
-    x = np.random.default_rng(0).normal(size=(6, size))
-    loss = program(x)
+    program = mg.compile(function, parameters, x=size, k=PICKS)
+    arrays = samples(random.Random(0), size, 6)
+    loss = program(*arrays)
     copy = pickle.loads(pickle.dumps(program))
-    assert copy(x) == loss
+    assert copy(*arrays) == loss
     assert copy.parameters[0] is not program.parameters[0]
     assert str(copy) == str(program)
 

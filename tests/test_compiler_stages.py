@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from compiler_programs import random_program
+from compiler_programs import PICKS, random_program, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,10 +31,10 @@ from micrograd_like.compiler.nest import (
 seeds = st.integers(0, 2**32)
 
 
-def eager(function: Any, parameters: list[Value], x: Sequence[float]) -> tuple[float, list[float]]:
+def eager(function: Any, parameters: list[Value], *inputs: Sequence[float]) -> tuple[float, list[float]]:
     for p in parameters:
         p.grad = 0
-    out = function([Value(v) for v in x])
+    out = function(*[[Value(v) for v in x] for x in inputs])
     out.backward()
     return out.data, [float(p.grad) for p in parameters]
 
@@ -54,9 +54,10 @@ STEPS: list[Callable[[Any, Any], Any]] = [
 ]  # fmt: skip
 
 
-def run_nests(function: Any, parameters: list[Value], x: Sequence[float]) -> tuple[float, list[float]]:
+def run_nests(function: Any, parameters: list[Value], **inputs: Sequence[float]) -> tuple[float, list[float]]:
     """Loss and gradient by the interpreter of the nests and of their adjoints."""
-    flowing = flow.flow(trace.trace(function, parameters, {"x": (len(x),)}))
+    flowing = flow.flow(trace.trace(function, parameters, {name: (len(x),) for name, x in inputs.items()}))
+    x = [v for numbers in inputs.values() for v in numbers]
     p = [v.data for v in parameters]
     gradient = [0.0] * len(p)
     shared, node = [0.0] * flowing.shared.slots, [0.0] * flowing.sample.slots
@@ -85,15 +86,14 @@ def run_nests(function: Any, parameters: list[Value], x: Sequence[float]) -> tup
 @given(seeds)
 def test_each_stage_computes_what_the_engine_computes(seed: int) -> None:
     function, parameters, size = random_program(seed)
-    rng = random.Random(seed)
-    x = [rng.gauss(0, 1) for _ in range(size)]
-    expected, gradient = eager(function, parameters, x)
-    recorded = trace.trace(function, parameters, {"x": (size,)})
+    (x,), (k,) = samples(random.Random(seed), size, 1)
+    expected, gradient = eager(function, parameters, x, k)
+    recorded = trace.trace(function, parameters, {"x": (size,), "k": (PICKS,)})
     p = [v.data for v in parameters]
-    assert same(recorded.interpret(p, x)[0], expected)
+    assert same(recorded.interpret(p, x + k)[0], expected)
     flowing = flow.flow(recorded)
-    assert same(flowing.interpret(p, x)[1][flowing.sample.outputs], expected)
-    loss, got = run_nests(function, parameters, x)
+    assert same(flowing.interpret(p, x + k)[1][flowing.sample.outputs], expected)
+    loss, got = run_nests(function, parameters, x=x, k=k)
     assert same(loss, expected)
     assert close(got, gradient)
 
@@ -114,7 +114,7 @@ def test_the_same_is_true_of_programs_without_a_pattern(seed: int) -> None:
 
     x = [rng.gauss(0, 1) for _ in range(4)]
     expected, gradient = eager(function, parameters, x)
-    loss, got = run_nests(function, parameters, x)
+    loss, got = run_nests(function, parameters, x=x)
     assert loss == expected
     assert close(got, gradient)
     terms = loops.recover(flow.flow(trace.trace(function, parameters, {"x": (4,)})).sample)

@@ -27,7 +27,6 @@ from micrograd_like.compiler.nest import (
     SHARED,
     SHARED_GRADIENT,
     TEMPORARY,
-    accesses,
 )
 
 
@@ -62,14 +61,6 @@ class Parts:
             self._collect(nests.forward)
             self._collect(nests.backward.sweep)
             self._collect(nests.backward.contributions)
-
-    @property
-    def steps_in_place(self) -> bool:
-        """Whether the contributions of a batch can be added to the parameters themselves, as a step of SGD."""
-        touched = list(accesses(self.sample.backward.contributions))
-        return not self.shared.backward.contributions and all(
-            a.ref.space == PARAM_GRADIENT if a.kind != "read" else a.ref.space != PARAM for a in touched
-        )
 
     def careful(self) -> Parts:
         """The same program, its rules passing on nothing where the gradient is 0; see `adjoint`."""
@@ -202,11 +193,11 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
 
 
 ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }'
-_REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables, i64 %groups, double %scale"
+_REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables, i64 %groups"
 _BLOCK = (
-    "ptr noalias %frames, i64 %groups, i64 %first, i64 %last, ptr noalias %rows, ptr noalias %inputs, ptr %params, "
-    "ptr noalias %shared, ptr noalias %consts, ptr noalias %tables, double %seed, ptr %gp, ptr noalias %gs, "
-    "ptr noalias %out, i64 %mode, double %scale"
+    "ptr noalias %frames, i64 %groups, i64 %first, i64 %last, ptr noalias %rows, ptr noalias %inputs, "
+    "ptr noalias %params, ptr noalias %shared, ptr noalias %consts, ptr noalias %tables, double %seed, "
+    "ptr noalias %gp, ptr noalias %gs, ptr noalias %out, i64 %mode"
 )
 
 

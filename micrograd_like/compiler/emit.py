@@ -42,13 +42,7 @@ POINTERS = {
     INPUT: "%in", NODE: "%node", ADJOINT: "%adj", TEMPORARY: "%temp", PARAM: "%params", SHARED: "%shared",
     CONST: "%consts", PARAM_GRADIENT: "%gp", SHARED_GRADIENT: "%gs",
 }  # fmt: skip
-# A step of SGD may add its gradients to the parameters, so that these two can be the same.
-ALIASES = ("%params", "%gp")
-ARGUMENTS = ", ".join([
-    *[f"ptr {'' if p in ALIASES else 'noalias '}{p}" for p in (*POINTERS.values(), "%tables")],
-    "i64 %groups",
-    "double %scale",
-])  # fmt: skip
+ARGUMENTS = ", ".join([*[f"ptr noalias {p}" for p in (*POINTERS.values(), "%tables")], "i64 %groups"])
 _CHEAP = frozenset(op for op in FORMS if op.name in ("add", "sub", "mul", "neg", "relu", "abs", "where", "max", "min"))
 
 BUSY = 7  # sums in registers that keep the adders of a processor busy

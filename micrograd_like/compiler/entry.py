@@ -39,7 +39,7 @@ def main_module(parts: Parts, check: bool) -> str:
         f"  %{name} = load {_kind(name)}, ptr %{name}.place, align 8"
         for k, name in enumerate(FIELDS)
     )
-    pointers = "ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables, i64 1, double 1.0"
+    pointers = "ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables, i64 1"
     seed = f"  %seed.place = getelementptr double, ptr %gs, i64 {shared.outputs}\n  store double 1.0, ptr %seed.place"
     alone = f"""
   %value.place = getelementptr double, ptr %shared, i64 {shared.outputs}
@@ -51,8 +51,6 @@ def main_module(parts: Parts, check: bool) -> str:
         (_RUN + _READ + _SHUFFLE)
         .replace("$BLOCKS", _BLOCKS if parts.widths else alone)
         .replace("$OUTPUTS", str(parts.outputs))
-        .replace("$PASSED", ", [ false, %mean.end ]" if parts.widths else "")
-        .replace("$IN_PLACE", str(parts.steps_in_place).lower())
         .replace("$FIELDS", fields)
         .replace("$SECTION", pointers)
         .replace("$SLOTS", str(shared.slots))
@@ -166,7 +164,7 @@ moved:
   %i.more = icmp ult i64 %i.next, $PARAMETERS
   br i1 %i.more, label %move, label %next
 next:
-  %nan = phi i1 [ false, %backward ], [ %undefined, %looked ], [ false, %moved ]$PASSED
+  %nan = phi i1 [ false, %backward ], [ %undefined, %looked ], [ false, %moved ]
   %s.next = add nuw nsw i64 %s, 1
   %s.more = icmp ult i64 %s.next, %steps
   br i1 %s.more, label %step, label %end
@@ -187,17 +185,6 @@ _BLOCKS = """
   %last = add i64 %first, %count
   %count.double = uitofp i64 %count to double
   %share = fdiv double 1.0, %count.double
-  %capacity = mul i64 %most, %lanes
-  %one.block = icmp ule i64 %count, %capacity
-  %sgd = and i1 %trains, %plain
-  %sgd.block = and i1 %sgd, %one.block
-  %in.place = and i1 %sgd.block, $IN_PLACE
-  %its.rate.place = getelementptr double, ptr %rates, i64 %s
-  %scale.place = select i1 %in.place, ptr %its.rate.place, ptr %momentum.place
-  %its.rate = load double, ptr %scale.place
-  %its.scale = fneg double %its.rate
-  %scale = select i1 %in.place, double %its.scale, double 1.0
-  %sums = select i1 %in.place, ptr %params, ptr %gradient
   br label %block.step
 block.step:
   %b = phi i64 [ %first, %compute ], [ %b.next, %block.step ]
@@ -207,7 +194,7 @@ block.step:
   %b.needed = udiv i64 %b.up.1, %lanes
   %b.groups = call i64 @llvm.umin.i64(i64 %b.needed, i64 %most)
   call void %block(ptr %frames, i64 %b.groups, i64 %b, i64 %last, ptr %rows, ptr %inputs, ptr %params, ptr %shared,
-    ptr %consts, ptr %tables, double %share, ptr %sums, ptr %gs, ptr %outputs, i64 %mode, double %scale)
+    ptr %consts, ptr %tables, double %share, ptr %gradient, ptr %gs, ptr %outputs, i64 %mode)
   %b.samples = mul i64 %b.groups, %lanes
   %b.next = add i64 %b, %b.samples
   %b.more = icmp ult i64 %b.next, %last
@@ -232,7 +219,7 @@ mean.add:
 mean.end:
   %mean.loss = fdiv double %total, %count.double
   store double %mean.loss, ptr %loss.place
-  br i1 %in.place, label %next, label %backward"""
+  br label %backward"""
 
 # `read` returns how many parameters were read: it stops at one whose number is no float. See objects.py.
 # `read_and_run` returns what `run` does, or -1 where not all could be read.

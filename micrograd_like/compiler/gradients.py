@@ -4,9 +4,6 @@ Nobody reads a parameter's gradient before all samples are done, so that its con
 There are two. Along an input as it lies in memory, a few vectors of neighbouring gradients are summed sample by sample.
 Everywhere else a few single gradients are summed with a sample in each lane, and at the end over the lanes. Either order
 is fixed: the same call gives the same bits.
-
-Each sum is added to its place times `%scale`. It is 1 for a gradient. A step of SGD that one block can take is its sums
-added to the parameters themselves, times minus the learning rate.
 """
 
 from __future__ import annotations
@@ -37,7 +34,6 @@ def contributions(
     e = Summer(shape, tables, True, checked, shape.native)
     e.settled = True
     e.label("entry")
-    e.begin()
     for term in terms:
         if samples is not None and (nest := row_nest(term, shape.native)) is not None:
             emit_rows(e, nest, samples, stride)
@@ -49,14 +45,6 @@ def contributions(
 
 class Summer(Emitter):
     """Writes sums over all samples."""
-
-    def begin(self) -> None:
-        """The scale in every vector that it is needed in, once for the function."""
-        self.scales = {"double": "%scale"}
-        for lanes in sorted({4, self.lanes} - {1}):
-            kind = f"<{lanes} x double>"
-            one = self.put(f"insertelement {kind} poison, double %scale, i64 0")
-            self.scales[kind] = self.put(f"shufflevector {kind} {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
 
     def contribution(self, term: Term, env: Environment, ranges: tuple[Range, ...], groups: str, stride: int) -> None:
         """Add what a nest of one accumulation gives, for all frames, to its scalars.
@@ -146,14 +134,10 @@ class Summer(Emitter):
                 self.add_to_scalar(keys[k], self.sum_of_lanes(totals[k]))
                 k += 1
 
-    def add_to_scalar(self, key: Any, x: str) -> None:
-        self.add_scaled("double", self.pointer(key), x)
-
-    def add_scaled(self, kind: str, pointer: str, x: str) -> None:
-        """Add a number or a vector, times the scale, to what is at an address; rounded twice, as the optimizer's step."""
+    def add_to(self, kind: str, pointer: str, x: str) -> None:
+        """Add a number or a vector to what is at an address."""
         old = self.put(f"load {kind}, ptr {pointer}, align 8")
-        change = self.put(f"fmul {kind} {self.scales[kind]}, {x}")
-        self.do(f"store {kind} {self.put(f'fadd {kind} {old}, {change}')}, ptr {pointer}, align 8")
+        self.do(f"store {kind} {self.put(f'fadd {kind} {old}, {x}')}, ptr {pointer}, align 8")
 
     def add_four(self, key: Any, totals: Sequence[str]) -> None:
         """The sums over the lanes of four vectors, added to four scalars side by side."""
@@ -166,7 +150,7 @@ class Summer(Emitter):
 
         ab, cd = added(narrow[0], narrow[1], EVEN, ODD), added(narrow[2], narrow[3], EVEN, ODD)
         sums = added(ab, cd, LOW, HIGH)
-        self.add_scaled("<4 x double>", self.pointer(key), sums)
+        self.add_to("<4 x double>", self.pointer(key), sums)
         if self.checked is not None:
             self.pointer((key[0], key[1] + 3, key[2]))
 
@@ -283,7 +267,7 @@ def emit_rows(e: Summer, nest: RowNest, samples: Rows, stride: int) -> None:
         places_in_memory = [p for row in pointers for p in row]
         sums = e.loop("%groups", [(e.type, e.number(0.0)) for _ in places_in_memory], frame)
         for pointer, total in zip(places_in_memory, sums, strict=True):
-            e.add_scaled(e.type, pointer, total)
+            e.add_to(e.type, pointer, total)
 
     def columns(env: dict[int, list[Counter]]) -> None:
         pairs = nest.whole // (2 * width) * 2 * width
