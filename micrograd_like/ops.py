@@ -52,6 +52,7 @@ class Operation:
     )
     expansion: Callable[..., Any] | None = None  # the same in simpler rows, evaluated in the same order
     doc: str = field(default="", kw_only=True)
+    formula: str = field(default="", kw_only=True)  # for titles, as `drawing/formula.py` reads it; "" is name(operands)
     partials_on_numbers: tuple[Rule, ...] = field(init=False)
     pullback_on_numbers: Rule | None = field(init=False)
 
@@ -172,20 +173,20 @@ def _logsumexp_expansion(*xs: Any) -> Any:
 
 # fmt: off
 # Arithmetic
-add: Operation = row("add", "+", ieee.add, lambda g, out, x, y: g,           lambda g, out, x, y: g,                      doc="x + y")
-sub: Operation = row("sub", "-", ieee.sub, lambda g, out, x, y: g,           lambda g, out, x, y: -g,                     doc="x - y")
-mul: Operation = row("mul", "*", ieee.mul, lambda g, out, x, y: g * y,       lambda g, out, x, y: g * x,                  doc="x · y")
-div: Operation = row("div", "/", ieee.div, lambda g, out, x, y: div(g, y),   lambda g, out, x, y: -g * div(out, y),       doc="x / y", domain=("real", "nonzero"))
-neg: Operation = row("neg", "-", operator.neg, lambda g, out, x: -g,                                                      doc="-x")
+add: Operation = row("add", "+", ieee.add, lambda g, out, x, y: g,           lambda g, out, x, y: g,                      formula="{0:1} + {1:1}", doc="x + y")
+sub: Operation = row("sub", "-", ieee.sub, lambda g, out, x, y: g,           lambda g, out, x, y: -g,                     formula="{0:1} − {1:2}", doc="x - y")
+mul: Operation = row("mul", "*", ieee.mul, lambda g, out, x, y: g * y,       lambda g, out, x, y: g * x,                  formula="{0:2}·{1:2}", doc="x · y")
+div: Operation = row("div", "/", ieee.div, lambda g, out, x, y: div(g, y),   lambda g, out, x, y: -g * div(out, y),       formula="{0:2}/{1:3}", doc="x / y", domain=("real", "nonzero"))
+neg: Operation = row("neg", "-", operator.neg, lambda g, out, x: -g,                                                      formula="−{0:2}", doc="-x")
 pow: Operation = row("pow", "**", ieee.pow,
           lambda g, out, x, y: where(abs(y), g * y * pow(x, y - 1), where(abs(x), g * div(y * out, x), 0 * y)),  # x ** 0 is flat, also at x = 0
           lambda g, out, x, y: where(abs(x), g * out * log(x), where(-y, g * out * log(x), 0 * x)),  # and 0 ** y, for y >= 0
-          domain=("positive", "real"), doc="x to the power y")
+          domain=("positive", "real"), formula="{0:3}{1:^}", doc="x to the power y")
 
 # Functions of one number. Each rule is the form that stays accurate where the textbook's cancels or overflows.
-exp: Operation = row("exp",      "exp",      ieee.exp,      lambda g, out, x: g * out,                doc="e to the power x")
+exp: Operation = row("exp",      "exp",      ieee.exp,      lambda g, out, x: g * out,                formula="e{0:^}", doc="e to the power x")
 log: Operation = row("log",      "log",      ieee.log,      lambda g, out, x: div(g, x),              doc="natural logarithm", domain=("positive",))
-sqrt: Operation = row("sqrt",     "sqrt",     ieee.sqrt,     lambda g, out, x: div(g, 2 * out),        doc="square root",       domain=("positive",))
+sqrt: Operation = row("sqrt",     "sqrt",     ieee.sqrt,     lambda g, out, x: div(g, 2 * out),        formula="√{0:3}", doc="square root",       domain=("positive",))
 sin: Operation = row("sin",      "sin",      ieee.sin,      lambda g, out, x: g * cos(x),             doc="sine of x in radians")
 cos: Operation = row("cos",      "cos",      ieee.cos,      lambda g, out, x: -g * sin(x),            doc="cosine of x in radians")
 tanh: Operation = row("tanh",     "tanh",     ieee.tanh,     lambda g, out, x: 4 * g * sigmoid(2 * x) * sigmoid(-2 * x), doc="hyperbolic tangent")
@@ -194,16 +195,16 @@ softplus: Operation = row("softplus", "softplus", ieee.softplus, lambda g, out, 
 
 # Functions with a kink
 relu: Operation = row("relu",  "ReLU",  ieee.relu,  lambda g, out, x: where(x, g, 0),                     doc="max(x, 0)", switches=lambda x: [x])
-abs: Operation = row("abs",   "abs",   operator.abs, lambda g, out, x: where(x, g, where(-x, -g, 0)),      doc="|x|",       switches=lambda x: [x])
+abs: Operation = row("abs",   "abs",   operator.abs, lambda g, out, x: where(x, g, where(-x, -g, 0)),      formula="|{0}|", doc="|x|",       switches=lambda x: [x])
 where: Operation = row("where", "where", ieee.where, lambda g, out, c, x, y: None, lambda g, out, c, x, y: where(c, g, 0), lambda g, out, c, x, y: where(c, 0, g),
-            domain=("nonzero", "real", "real"), switches=lambda c, x, y: [c], doc="x where the condition is positive, else y")
+            domain=("nonzero", "real", "real"), switches=lambda c, x, y: [c], formula="{1} if {0} > 0 else {2}", doc="x where the condition is positive, else y")
 
 # Operations on any number of operands
 max: Operation = row("max", "max", ieee.max, pullback=_extremum_pullback(lambda out, x: out - x), switches=lambda *xs: _gap_to_best_other(xs, ieee.max), doc="the largest")
 min: Operation = row("min", "min", ieee.min, pullback=_extremum_pullback(lambda out, x: x - out), switches=lambda *xs: _gap_to_best_other(xs, ieee.min), doc="the smallest")
-sum: Operation = row("sum", "Σ",   ieee.sum, pullback=lambda g, out, *xs: [g] * len(xs), expansion=_sum_expansion, doc="x0 + x1 + …, from left to right")
-dot: Operation = row("dot", "w·x+b", ieee.dot, pullback=_dot_pullback, expansion=_dot_expansion, doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, inputs, bias")
-relu_dot: Operation = row("relu_dot", "ReLU(w·x+b)", ieee.relu_dot, pullback=_relu_dot_pullback, expansion=lambda *operands: relu(_dot_expansion(*operands)), switches=lambda *operands: [ieee.dot(*operands)], doc="max(dot, 0): a whole neuron in one node")
-logsumexp: Operation = row("logsumexp", "logsumexp", ieee.logsumexp, pullback=_logsumexp_pullback, expansion=_logsumexp_expansion, doc="log(e^x0 + e^x1 + …)")
-gather: Operation = row("gather", "gather", ieee.gather, pullback=_gather_pullback, expansion=_gather_expansion, domain=("positive",), switches=lambda index, *xs: [0.5 - ieee.as_float(operator.abs(index - i)) for i in range(len(xs))], doc="the operand with that index, counted from 0; operands: the index, then what it picks from")
+sum: Operation = row("sum", "Σ",   ieee.sum, pullback=lambda g, out, *xs: [g] * len(xs), expansion=_sum_expansion, formula="{all: + }", doc="x0 + x1 + …, from left to right")
+dot: Operation = row("dot", "w·x+b", ieee.dot, pullback=_dot_pullback, expansion=_dot_expansion, formula="{pairs}", doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, inputs, bias")
+relu_dot: Operation = row("relu_dot", "ReLU(w·x+b)", ieee.relu_dot, pullback=_relu_dot_pullback, expansion=lambda *operands: relu(_dot_expansion(*operands)), switches=lambda *operands: [ieee.dot(*operands)], formula="relu({pairs})", doc="max(dot, 0): a whole neuron in one node")
+logsumexp: Operation = row("logsumexp", "logsumexp", ieee.logsumexp, pullback=_logsumexp_pullback, expansion=_logsumexp_expansion, formula="log Σ exp({all})", doc="log(e^x0 + e^x1 + …)")
+gather: Operation = row("gather", "gather", ieee.gather, pullback=_gather_pullback, expansion=_gather_expansion, domain=("positive",), switches=lambda index, *xs: [0.5 - ieee.as_float(operator.abs(index - i)) for i in range(len(xs))], formula="({rest})[{0}]", doc="the operand with that index, counted from 0; operands: the index, then what it picks from")
 # fmt: on
