@@ -1,12 +1,16 @@
-"""Programs to compile, written as users write them: random ones by a seed, and networks of plain scalars."""
+"""Programs to compile, written as users write them, random ones by a seed; and what the eager engine makes of them."""
 
 import random
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 import micrograd_like as mg
 from micrograd_like import Value
+from micrograd_like.compiler import runtime
+from micrograd_like.graph import topological
 
 # Operations whose machine form equals the eager engine's to the last bit.
 EXACT = {
@@ -165,3 +169,38 @@ BLOCKS: dict[str, Block] = {
         normalized, embedding, picking, elementwise,
     )
 }  # fmt: skip
+
+
+def checked(program: mg.Program) -> mg.Program:
+    """The program, its machine code trapping on every address that is out of bounds."""
+    program._machine = runtime.Machine(program._parts, program.parameters, False, check=True)
+    return program
+
+
+def eager(function: Callable[..., Any], parameters: Sequence[Value], rows: Sequence[tuple[Any, ...]]) -> Any:
+    """(losses, mean loss, gradient, the operations used)."""
+    for p in parameters:
+        p.grad = 0
+    losses = [function(*row) for row in rows]
+    total = mg.mean(losses)
+    total.backward()
+    used = {node.op.name for node in topological(losses[0])}
+    return [x.data for x in losses], total.data, np.array([float(p.grad) for p in parameters]), used
+
+
+def values(row: Any) -> Any:
+    return [values(x) for x in row] if isinstance(row, list) else Value(row)
+
+
+def assert_same(program: mg.Program, function: Any, parameters: Sequence[Value], *arrays: Any) -> None:
+    rows = [tuple(values(array[i]) for array in map(np.ndarray.tolist, arrays)) for i in range(len(arrays[0]))]
+    losses, mean, gradient, used = eager(function, parameters, rows)
+    got_mean, got_gradient = program.gradient(*arrays)
+    got = program.losses(*arrays)
+    if used <= EXACT:
+        assert got.tolist() == losses
+        assert got_mean == mean == program(*arrays)
+    else:
+        np.testing.assert_allclose(got, losses, rtol=1e-13, atol=1e-14)
+    scale = max(np.abs(gradient).max(), 1e-300)
+    assert np.abs(got_gradient - gradient).max() <= 1e-11 * scale + 1e-13  # terms that cancel leave their rounding

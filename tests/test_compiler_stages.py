@@ -324,3 +324,27 @@ def test_every_stage_has_a_printable_form() -> None:
     assert "v[2*i] = p[4*i + 3] + … (p[4*i + j] * x[j]) for j in range(3)" in nests
     contributions = nest.show(adjoint.adjoint(terms, flowing.constants).contributions)
     assert "dp[4*i + j] += (dv[2*i] * x[j])" in contributions
+
+
+def test_a_loop_is_turned_where_its_body_goes_on_with_a_loop() -> None:
+    """a (b b b) a (b b b) a (b b b) a c is a, then three times (b b b) a, then c: so it looks like others before a c."""
+
+    def line(op: ops.Operation, place: int) -> flow.Line:
+        return flow.Line(op, (trace.PARAM << trace.SHIFT | place,), (), (), (), trace.NODE << trace.SHIFT | place)
+
+    lines = []
+    for i in range(4):
+        lines.append(line(ops.neg, 100 * i))
+        if i < 3:
+            lines += [line(ops.exp, 100 * i + 1 + k) for k in range(3)]
+    lines.append(line(ops.log, 999))
+    first, loop, last = loops.recover(flow.Section(lines, 1000, 999))
+    assert (first.op, last.op) == (ops.neg, ops.log)
+    assert loop.trips == 3
+    inner, after = loop.body
+    assert (inner.trips, inner.body[0].op, after.op) == (3, ops.exp, ops.neg)
+    assert loops.lines([first, loop, last]) == lines
+    lines[-1] = line(ops.exp, 301)  # what goes on with the begun iteration turns nothing
+    loop, *_ = loops.recover(flow.Section(lines, 1000, 999))
+    assert loop.body[0].op is ops.neg
+    assert loops.lines(loops.recover(flow.Section(lines, 1000, 999))) == lines

@@ -277,10 +277,12 @@ _SINGLE = 1 << 24  # in a rule's own program, the k-th single operand lies here 
 def _run_rule(rule: Any, count: int) -> Trace:
     """A rule's program: its inputs are g, the result and the operands."""
     recorder = tracing.Recorder([], {})
-    with tracing._traced(recorder, []):
-        symbols = [tracing._symbols((), INPUT << SHIFT | k) for k in range(count)]
-        results = rule(*symbols)
-        recorder.trace.outputs = [_NOTHING if x is None else recorder.ref(x) for x in results]
+    symbols = [tracing._symbols((), INPUT << SHIFT | k) for k in range(count)]
+
+    def call() -> None:
+        recorder.trace.outputs = [_NOTHING if x is None else recorder.ref(x) for x in rule(*symbols)]
+
+    tracing.recorded(recorder, [], call)
     return recorder.trace
 
 

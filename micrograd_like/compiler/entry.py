@@ -237,6 +237,9 @@ look:
   %value = load ptr, ptr %value.place
   %data.place = getelementptr i8, ptr %value, i64 %data_offset
   %data = load ptr, ptr %data.place
+  %deleted = icmp eq ptr %data, null
+  br i1 %deleted, label %end, label %ask
+ask:
   %type.place = getelementptr i8, ptr %data, i64 %type_offset
   %type = load ptr, ptr %type.place
   %is.float = icmp eq ptr %type, %float_type

@@ -6,11 +6,12 @@ import ctypes
 import ctypes.util
 import hashlib
 import os
+import stat
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from micrograd_like._extras import require
 from micrograd_like.compiler.machine import LIBRARY
 
 CACHE_VARIABLE = "MICROGRAD_LIKE_CACHE"  # the cache's folder; "off" for no cache
-_MAGIC = b"micrograd_like machine code 1\n"
+_MAGIC = b"micrograd_like machine code 2\n"
 _lock = threading.RLock()
 
 
@@ -113,13 +114,13 @@ class Loaded:
 
 def load(key: str, symbol: str, make: Callable[[], bytes], cached: bool) -> Loaded:
     """The code for a key: from the cache where it is there and whole, else made, and then kept."""
-    path = _path(key) if cached else None
-    if path is not None and (code := _read(path)) is not None:
+    folder = cache_folder() if cached else None
+    if folder is not None and (code := _read(folder, key)) is not None:
         with suppress(RuntimeError):
             return Loaded(code, symbol)
     code = make()
-    if path is not None:
-        _write(path, code)
+    if folder is not None:
+        _write(folder, key, code)
     return Loaded(code, symbol)
 
 
@@ -138,46 +139,92 @@ def _sources() -> str:
 
 
 def cache_folder() -> Path | None:
-    """Where machine code is kept; None when the cache is switched off."""
+    """Where machine code is kept; None when the cache is switched off, or where there is no home to keep it in.
+
+    `XDG_CACHE_HOME` counts where it is absolute, as its specification says.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
     if chosen is not None:
-        return None if chosen.lower() in ("off", "0", "") else Path(chosen)
+        return None if chosen.lower() in ("off", "0", "") else _known(os.path.expanduser(chosen))
     if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA")
+        base = os.environ.get("LOCALAPPDATA", "")
     elif sys.platform == "darwin":
         base = os.path.expanduser("~/Library/Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "micrograd_like" if base else None
+        base = os.environ.get("XDG_CACHE_HOME", "")
+        if not os.path.isabs(base):
+            base = os.path.expanduser("~/.cache")
+    return _known(os.path.join(base, "micrograd_like")) if os.path.isabs(base) else None
 
 
-def _path(key: str) -> Path | None:
-    folder = cache_folder()
-    return None if folder is None else folder / f"{key}.o"
+def _known(path: str) -> Path | None:
+    """The path; None where its user has no home, so that it still begins with a tilde."""
+    return None if path.startswith("~") else Path(path)
 
 
-def _read(path: Path) -> bytes | None:
-    """The code in a file; None for one that is not there, not this user's, or not whole."""
+def _read(folder: Path, key: str) -> bytes | None:
+    """The code in a file; None for one that is not there, that another user could have written, or that is not whole.
+
+    Code is run, so that folder and file are opened once, and what is open is looked at and read: no path is followed
+    a second time. A file holds a hash of its key and its code, so that no other program's code passes for this one's.
+    """
     try:
-        if hasattr(os, "getuid") and path.stat().st_uid != os.getuid():
-            return None
-        content = path.read_bytes()
+        with _opened(folder) as place:
+            content = _content(place, folder, f"{key}.o")
     except OSError:
         return None
     start = len(_MAGIC) + 32
-    if not content.startswith(_MAGIC) or hashlib.sha256(content[start:]).digest() != content[len(_MAGIC) : start]:
-        return None
-    return content[start:]
+    return content[start:] if content[:start] == _head(key, content[start:]) else None
 
 
-def _write(path: Path, code: bytes) -> None:
+def _head(key: str, code: bytes) -> bytes:
+    return _MAGIC + hashlib.sha256(_MAGIC + key.encode() + b"\0" + code).digest()
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int | None]:
+    """A descriptor of the folder, found to be this user's alone; None where the system has no such thing.
+
+    Raises OSError where it is not there, or others may write to it.
+    """
+    if os.open not in os.supports_dir_fd:
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _check_owner(os.fstat(descriptor))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _content(place: int | None, folder: Path, name: str) -> bytes:
+    """What is in a file of the folder. Raises OSError for what is no regular file, or not this user's alone."""
+    if place is None:
+        return (folder / name).read_bytes()
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise PermissionError(f"{name} is no regular file")
+        _check_owner(status)
+        return file.read()
+
+
+def _check_owner(status: os.stat_result) -> None:
+    if status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError("another user may write here")
+
+
+def _write(folder: Path, key: str, code: bytes) -> None:
     """Keep the code, in one move; without a cache to write to, nothing happens."""
     with suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _opened(folder):
+            handle, name = tempfile.mkstemp(dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(_MAGIC + hashlib.sha256(code).digest() + code)
-            os.replace(name, path)
-        except OSError:
+                file.write(_head(key, code) + code)
+            os.replace(name, folder / f"{key}.o")
+        except BaseException:
             os.unlink(name)
+            raise

@@ -22,6 +22,9 @@ from micrograd_like.compiler.trace import Trace, check_parameters, trace
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD
 
+MOST_NUMBERS = 10**7  # in an input: a trace has a symbol for each of them
+MOST_STEPS = 10**9  # in one call, which returns the loss of each
+AT_ONCE = 1 << 22  # samples' places and steps whose orders, rates and losses lie in memory side by side
 BETWEEN = 4 * 10**8  # parameters times samples that are trained between two looks at Ctrl-C: about a tenth of a second
 
 
@@ -109,6 +112,8 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
         raise ValueError(
             f"expected {name} as a size of at least 1 or a tuple of such sizes, got {type(shape).__name__}: {shape!r:.60}"
         )
+    if prod(sizes) > MOST_NUMBERS:
+        raise ValueError(f"expected {name} as at most {MOST_NUMBERS:,} numbers, got {shape!r:.60}")
     return sizes
 
 
@@ -237,19 +242,19 @@ class Program:
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        _check_count("epochs", epochs)
-        if batch_size is not None:
-            _check_count("batch_size", batch_size)
+        epochs = _count("epochs", epochs)
+        size = min(max(count, 1) if batch_size is None else _count("batch_size", batch_size), max(count, 1))
+        if epochs * (-(-count // size) or 1) > MOST_STEPS:
+            raise ValueError(f"expected at most {MOST_STEPS:,} steps in one call, got epochs={epochs:,}")
         if self._optimizer is None:
             self._optimizer = SGD(self.parameters, 1.0)
         optimizer = copy(self._optimizer)  # it has looked at the parameters already
         optimizer.restart(lr, momentum, weight_decay)
-        size = min(batch_size or max(count, 1), max(count, 1))
         shuffle = shuffle and size < count  # a whole batch has no order
         training = Training(self, optimizer, arrays, count, size)
         rng = seed if isinstance(seed, random.Random) else random.Random(seed)
         order = self._numpy.arange(count)
-        at_once = max(1, BETWEEN // (max(count, 1) * len(self.parameters)))
+        at_once = max(1, min(BETWEEN // max(count * len(self.parameters), 1), AT_ONCE // max(count, 1)))
         losses = []
         for first in range(0, epochs, at_once):
             now = min(at_once, epochs - first)
@@ -379,9 +384,15 @@ def _structured(structure: Any, outputs: Any) -> Any:
     return [_structured(x, outputs) for x in structure]
 
 
-def _check_count(name: str, count: Any) -> None:
-    if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
-        raise ValueError(f"expected {name} as a whole number of at least 1, got {count!r:.60}")
+def _count(name: str, given: Any) -> int:
+    """The number as Python's own int, which does not wrap. Raises ValueError where it is none of at least 1."""
+    try:
+        count = 0 if isinstance(given, bool) else index(given)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise ValueError(f"expected {name} as a whole number of at least 1, got {given!r:.60}")
+    return count
 
 
 class Training:

@@ -75,7 +75,7 @@ class Machine:
     def read(self) -> None:
         """Take the parameters' numbers over."""
         if self.reader is None or self.reader(self.fields_address) != len(self.parameters):
-            self.params[:] = [ieee.as_float(p.data) for p in self.parameters]
+            self.params[:] = [_number(k, p) for k, p in enumerate(self.parameters)]
 
     def write(self) -> None:
         """Give the parameters the numbers that training has left; all of them or, on an interrupt, none."""
@@ -156,6 +156,15 @@ class Machine:
         lanes = next((n for n in sorted(self.shapes) if n >= batch), max(self.shapes))
         text = lambda: block_module(self.parts, self.shapes[lanes], self.check)  # noqa: E731
         return lanes, self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.rows).address
+
+
+def _number(place: int, parameter: Value) -> float:
+    """A parameter's number, as Python reads it. Raises TypeError where it has none."""
+    try:
+        return ieee.as_float(ieee.number(parameter.data))
+    except (AttributeError, TypeError):
+        found = repr(parameter.data)[:60] if hasattr(parameter, "data") else "none (its .data was deleted)"
+        raise TypeError(f"expected a real number in parameter {place} ({parameter.label!r}), got {found}") from None
 
 
 def _address(array: Any) -> int:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import linecache
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -41,8 +40,9 @@ KEPT = _Own("kept", "", lambda g, x: x if g != 0 else 0.0, (lambda *_: None,) * 
 COPY = _Own("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x")
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
-_lock = threading.RLock()
+_lock = threading.Lock()  # held while a function is traced
 _active: Recorder | None = None
+_changed: dict[int, tuple[Value, object]] = {}  # parameters that are symbols, and what their marks were
 
 
 class TraceError(TypeError):
@@ -162,18 +162,36 @@ class Recorder:
         return self.node(op, (result, *map(self.ref, operands)))
 
 
-def _refuse(what: str, hint: str) -> Callable[..., Any]:
-    def refuse(self: Any, *_: Any) -> Any:
+def _refuse(name: str, what: str, hint: str) -> Callable[..., Any]:
+    def refuse(self: Any, *args: Any) -> Any:
+        if _is_left(self):
+            return getattr(self, name)(*args)
         raise _error(what, hint)
 
     return refuse
 
 
-def _refuse_number(what: str, hint: str) -> Any:
-    def refuse(self: Any, *_: Any) -> Any:
+def _refuse_number(name: str, what: str, hint: str) -> Any:
+    def get(self: Any) -> Any:
+        if _is_left(self):
+            return getattr(self, name)
         raise _error(what, hint, _NumberError)
 
-    return property(refuse, refuse)
+    def put(self: Any, x: Any) -> None:
+        if not _is_left(self):
+            raise _error(what, hint, _NumberError)
+        setattr(self, name, x)
+
+    return property(get, put)
+
+
+def _is_left(x: Any) -> bool:
+    """Whether a symbol is a parameter that an interrupted trace has left; then it is one no more."""
+    if id(x) not in _changed or _lock.locked():
+        return False
+    with _lock:
+        _mend()
+    return True
 
 
 class Traced(Value, is_symbol=True):
@@ -182,21 +200,14 @@ class Traced(Value, is_symbol=True):
     __slots__ = ()
 
     data = _refuse_number(
+        "data",
         "a traced value has no .data: the program is the same for all numbers",
         "compute with the value itself, or read .data outside of the compiled function",
     )
-    grad = _refuse_number("a traced value has no .grad", "call program.gradient(…) instead")
-    __float__ = __int__ = __index__ = __round__ = __trunc__ = __floor__ = __ceil__ = __complex__ = _refuse(
-        "a traced value cannot be turned into a plain number",
-        "use the functions of this library (mg.exp(x), not math.exp(x)), and mg.gather(values, index) to pick by an input",
-    )
-    __lt__ = __le__ = __gt__ = __ge__ = _refuse(
-        "a traced value cannot be compared: which branch is taken would be fixed for all samples",
-        "use mg.where(x, a, b), which is a where x > 0 and b elsewhere, or mg.max and mg.min for Python's max and min",
-    )
+    grad = _refuse_number("grad", "a traced value has no .grad", "call program.gradient(…) instead")
 
-    def __record__(self, op: Operation, operands: Sequence[Any]) -> Traced:
-        return _recorder().record(op, operands)
+    def __record__(self, op: Operation, operands: Sequence[Any]) -> Any:
+        return op(*operands) if _is_left(self) else _recorder().record(op, operands)
 
     def __repr__(self) -> str:
         space, index = self._mark >> SHIFT, self._mark & (1 << SHIFT) - 1  # type: ignore[operator]
@@ -209,24 +220,28 @@ class Traced(Value, is_symbol=True):
         return self
 
 
-_new = Value.__new__
+_new, _init = Value.__new__, Value.__init__
 
 
 def _define_operators() -> None:
     def binary(op: Operation) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        def method(self: Traced, other: Any) -> Traced:
+        def method(self: Traced, other: Any) -> Any:
+            if _is_left(self):
+                return op(self, other)
             recorder = _recorder()
             return recorder.node(op, (self._mark, recorder.ref(other)))  # type: ignore[arg-type]
 
-        def reflected(self: Traced, other: Any) -> Traced:
+        def reflected(self: Traced, other: Any) -> Any:
+            if _is_left(self):
+                return op(other, self)
             recorder = _recorder()
             return recorder.node(op, (recorder.ref(other), self._mark))  # type: ignore[arg-type]
 
         return method, reflected
 
     def unary(op: Operation) -> Callable[..., Any]:
-        def method(self: Traced) -> Traced:
-            return _recorder().node(op, (self._mark,))  # type: ignore[arg-type]
+        def method(self: Traced) -> Any:
+            return op(self) if _is_left(self) else _recorder().node(op, (self._mark,))  # type: ignore[arg-type]
 
         return method
 
@@ -237,13 +252,21 @@ def _define_operators() -> None:
     for name, op in {"__neg__": ops.neg, "__abs__": ops.abs, **ops.TABLE}.items():
         if op.arity == 1 and hasattr(Value, name):
             setattr(Traced, name, unary(op))
+    for name in ("float", "int", "index", "round", "trunc", "floor", "ceil", "complex"):
+        hint = "use the functions of this library (mg.exp(x), not math.exp(x)), and mg.gather(values, index) to pick by an input"
+        refused = _refuse(f"__{name}__", "a traced value cannot be turned into a plain number", hint)
+        setattr(Traced, f"__{name}__", refused)
+    for name in ("lt", "le", "gt", "ge"):
+        what = "a traced value cannot be compared: which branch is taken would be fixed for all samples"
+        hint = "use mg.where(x, a, b), which is a where x > 0 and b elsewhere, or mg.max and mg.min for Python's max and min"
+        setattr(Traced, f"__{name}__", _refuse(f"__{name}__", what, hint))
 
 
 _define_operators()
 
 
 def _recorder() -> Recorder:
-    recorder = _active
+    recorder = _active if _lock.locked() else None
     if recorder is None:
         raise TraceError("a value of a traced function was used after the trace had ended")
     if recorder.thread != threading.get_ident():
@@ -263,34 +286,44 @@ def _error(what: str, hint: str, kind: type[TraceError] = TraceError) -> TraceEr
     )
 
 
-@contextmanager
-def _traced(recorder: Recorder, parameters: Sequence[Value]) -> Iterator[None]:
-    """While the function runs, parameters are symbols and Values that it makes are known to be its own."""
+def recorded(recorder: Recorder, parameters: Sequence[Value], call: Callable[[], Any]) -> Any:
+    """What the call returns; meanwhile parameters are symbols, and Values that it makes are known to be its own.
+
+    Whatever interrupts it, parameters become what they were: at the latest, where only a part of that was done, when
+    one of them is used or a function is traced again.
+    """
     global _active
-    init = Value.__init__
-
-    def remember(self: Value, data: Any, label: str = "") -> None:
-        init(self, data, label)
-        if recorder.thread == threading.get_ident():
-            recorder.created[id(self)] = self
-
-    marks = [p._mark for p in parameters]
+    if _lock.locked() and _active is not None and _active.thread == threading.get_ident():
+        raise TraceError("a function that is being compiled cannot compile another one")
     with _lock:
-        if _active is not None:
-            raise TraceError("a function that is being compiled cannot compile another one")
         try:
+            _mend()  # what an interrupted trace has left
             _active = recorder
+
+            def remember(self: Value, data: Any, label: str = "") -> None:
+                _init(self, data, label)
+                if recorder.thread == threading.get_ident():
+                    recorder.created[id(self)] = self
+
             for i, p in enumerate(parameters):
+                _changed[id(p)] = p, p._mark
                 p._mark = PARAM << SHIFT | i
                 p.__class__ = Traced
             Value.__init__ = remember  # type: ignore[method-assign]
-            yield
+            return call()
         finally:
-            Value.__init__ = init  # type: ignore[method-assign]
-            for p, mark in zip(parameters, marks, strict=True):
-                p.__class__ = Value
-                p._mark = mark
-            _active = None
+            _mend()
+
+
+def _mend() -> None:
+    """Make all that a trace has changed what it was. Interrupted, it can be done again."""
+    global _active
+    _active = None
+    Value.__init__ = _init  # type: ignore[method-assign]
+    for key, (p, mark) in list(_changed.items()):
+        p.__class__ = Value
+        p._mark = mark
+        del _changed[key]
 
 
 def check_parameters(parameters: Iterable[Value]) -> list[Value]:
@@ -329,10 +362,13 @@ def trace(function: Callable[..., Any], parameters: Sequence[Value], inputs: Map
     for name, shape in inputs.items():
         arguments[name] = _symbols(shape, start)
         start += prod(shape)
-    with _traced(recorder, parameters):
+
+    def call() -> None:
         result = _call(function, arguments)
         recorder.trace.structure = structure = _flatten(result, recorder)
         recorder.trace.has_loss = structure == 0 or (isinstance(result, tuple) and structure[0] == 0)
+
+    recorded(recorder, parameters, call)
     return recorder.trace
 
 
