@@ -1,0 +1,1 @@
+"""The live page: a recorded loss, or a model with its data, as one HTML file in which every number can be grasped."""
