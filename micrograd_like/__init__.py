@@ -43,12 +43,14 @@ from micrograd_like.functional import (
     where,
 )
 from micrograd_like.nn import MLP, Layer, Module, Neuron
-from micrograd_like.optim import SGD
+from micrograd_like.optim import SGD, Adam, AdamW, Optimizer
 from micrograd_like.pictures import show
 from micrograd_like.training import Epoch, History, Step, evaluate, fit
 from micrograd_like.weights import load_weights, save_weights
 
 __all__ = [
+    "Adam",
+    "AdamW",
     "AnomalyError",
     "Epoch",
     "ExplainSteps",
@@ -57,6 +59,7 @@ __all__ = [
     "MLP",
     "Module",
     "Neuron",
+    "Optimizer",
     "Program",
     "SGD",
     "Step",

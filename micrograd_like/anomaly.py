@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from micrograd_like import engine
+from micrograd_like.caller import users_line
 from micrograd_like.engine import Value
 from micrograd_like.ieee import isfinite
 
-_PACKAGE = str(Path(__file__).parent) + os.sep
 Places = dict[int, tuple[str, int]]  # id of a node -> file and line that recorded it
 
 
@@ -107,7 +103,7 @@ def _check_forward(node: Value) -> None:
     if watch is None or not watch.active:  # another thread or task watches
         return
     # By identity and without holding the node: a later node at the same address records its own place here.
-    watch.places[id(node)] = _user_line()
+    watch.places[id(node)] = users_line()
     if watch.raises and not isfinite(node.data):
         location = _location(node, watch.places)
         raise AnomalyError(f"{describe(node)}, recorded at {location}", node, location)
@@ -127,14 +123,6 @@ def _check_backward(node: Value) -> None:
                 node,
                 location,
             )
-
-
-def _user_line() -> tuple[str, int]:
-    """The innermost line that is not this package's."""
-    frame: Any = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
 
 
 def _location(node: Value, places: Places) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import mul
 from typing import Any
 
 from micrograd_like import ops
+from micrograd_like.checks import MOST, assign, whole_number
 from micrograd_like.engine import Value, linear
 from micrograd_like.ieee import isfinite, number
 
@@ -48,8 +50,8 @@ class Module:
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = 0
+        parameters = self.parameters()
+        assign((parameters, "grad", [0] * len(parameters)))
 
     def state_dict(self) -> dict[str, Any]:
         """The parameters' numbers by name."""
@@ -71,8 +73,7 @@ class Module:
         for name, x in data.items():
             if not isfinite(x):
                 raise ValueError(f"the state's {name} is {x}; expected a finite number")
-        for name, parameter in parameters.items():
-            parameter.data = data[name]
+        assign((list(parameters.values()), "data", list(data.values())))
 
 
 def _walk(path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -124,7 +125,7 @@ class Neuron(Module):
     def __init__(
         self, nin: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
     ) -> None:
-        _check_size("nin", nin)
+        nin = whole_number("nin", nin, at_most=MOST)
         uniform = _generator(rng).uniform
         self.w: Sequence[Value] = [Value(uniform(-1, 1)) for _ in range(nin)]
         self.b = Value(0.0)
@@ -152,7 +153,7 @@ class Layer(Module):
     def __init__(
         self, nin: int, nout: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
     ) -> None:
-        _check_size("nout", nout)
+        nin, nout = _sizes(nin, nout)
         generator = _generator(rng)
         self.neurons = [Neuron(nin, nonlin, activation=activation, rng=generator) for _ in range(nout)]
 
@@ -176,9 +177,7 @@ class MLP(Module):
     ) -> None:
         if not isinstance(nouts, (list, tuple)) or not nouts:
             raise ValueError(f"expected nouts as a list of at least one layer size, got {nouts!r:.60}")
-        for size in (nin, *nouts):
-            _check_size("a layer size", size)
-        generator, sizes, last = _generator(rng), [nin, *nouts], len(nouts) - 1
+        generator, sizes, last = _generator(rng), _sizes(nin, *nouts), len(nouts) - 1
         self.layers = [
             Layer(sizes[i], nout, nonlin=i != last, activation=activation, rng=generator)
             for i, nout in enumerate(nouts)
@@ -212,9 +211,12 @@ def _outputs(neurons: Sequence[Neuron], x: Sequence[Any]) -> list[Any]:
     return outs
 
 
-def _check_size(name: str, size: Any) -> None:
-    if not hasattr(size, "__index__") or isinstance(size, bool) or size < 1:
-        raise ValueError(f"expected {name} as a whole number of at least 1, got {size!r:.60}")
+def _sizes(*sizes: Any) -> list[int]:
+    """The numbers of inputs and of each layer's neurons, checked before anything is made of them."""
+    checked = [whole_number("a layer size", size, at_most=MOST) for size in sizes]
+    if (weights := sum(map(mul, checked, checked[1:]))) > MOST:
+        raise ValueError(f"expected layers of at most {MOST:,} weights, got {weights:,}")
+    return checked
 
 
 def _check_activation(activation: Any) -> Activation:

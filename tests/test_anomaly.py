@@ -183,9 +183,9 @@ def test_a_gradient_of_a_gradient_is_watched_too():
 
 def test_a_users_folder_beside_the_package_is_the_users(tmp_path):
     """Its path begins with the package's, but it is not in the package."""
-    from micrograd_like import anomaly
+    from micrograd_like import caller
 
-    beside = anomaly._PACKAGE.rstrip("/\\") + "_examples/model.py"
+    beside = caller.PACKAGE.rstrip("/\\") + "_examples/model.py"
     code = compile("y = x.log()", beside, "exec")
     with detect_anomaly(), pytest.raises(mg.AnomalyError) as error:
         exec(code, {"x": mg.Value(0.0)})

@@ -234,29 +234,6 @@ def test_another_thread_cannot_write_into_a_trace() -> None:
     assert "another thread" in str(found[0])
 
 
-def test_an_interrupt_while_parameters_are_written_back_changes_none() -> None:
-    parameters = [Value(1.0), Value(2.0)]
-    program = mg.compile(lambda x: parameters[0] * x + parameters[1] * x, parameters, x=())
-    program([1.0])
-
-    class Interrupted(list[float]):
-        def __iter__(self) -> Any:
-            yield 7.0
-            raise KeyboardInterrupt
-
-    class Params:
-        def tolist(self) -> Any:
-            return Interrupted()
-
-    machine = program._machine
-    assert machine is not None
-    machine.params, whole = Params(), machine.params
-    with pytest.raises(KeyboardInterrupt):
-        machine.write()
-    machine.params = whole
-    assert [p.data for p in parameters] == [1.0, 2.0]
-
-
 def test_a_program_without_a_pattern_has_few_kinds_of_statements_whatever_its_size() -> None:
     rng = random.Random(0)
     p = [Value(rng.random()) for _ in range(9)]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import copy
 from math import prod
-from operator import index
 from typing import Any
 
 from micrograd_like._extras import require
+from micrograd_like.checks import whole_number
 from micrograd_like.compiler import loops, native
 from micrograd_like.compiler.adjoint import adjoint
 from micrograd_like.compiler.blocks import Nests, Parts
@@ -103,15 +102,13 @@ def _pseudo_code(recorded: Trace, shared: str, sample: str) -> str:
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
+    given = shape if isinstance(shape, tuple) else (shape,)
     try:
-        given = shape if isinstance(shape, tuple) else (shape,)
-        sizes = tuple(0 if isinstance(n, bool) else index(n) for n in given)
-    except TypeError:
-        sizes = (0,)
-    if any(n < 1 for n in sizes):
+        sizes = tuple(whole_number(name, n) for n in given)
+    except ValueError:
         raise ValueError(
             f"expected {name} as a size of at least 1 or a tuple of such sizes, got {type(shape).__name__}: {shape!r:.60}"
-        )
+        ) from None
     if prod(sizes) > MOST_NUMBERS:
         raise ValueError(f"expected {name} as at most {MOST_NUMBERS:,} numbers, got {shape!r:.60}")
     return sizes
@@ -150,7 +147,6 @@ class Program:
         self._lock = threading.Lock()
         self._machine: Machine | None = None
         self._careful: Machine | None = None
-        self._optimizer: SGD | None = None
         self._fitting: list[tuple[int, ...]] = []  # shapes of inputs that were found to be right
 
     def __getstate__(self) -> dict[str, Any]:
@@ -242,14 +238,13 @@ class Program:
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        epochs = _count("epochs", epochs)
-        size = min(max(count, 1) if batch_size is None else _count("batch_size", batch_size), max(count, 1))
+        epochs = whole_number("epochs", epochs)
+        size = max(count, 1)
+        if batch_size is not None:
+            size = min(size, whole_number("batch_size", batch_size))
         if epochs * (-(-count // size) or 1) > MOST_STEPS:
             raise ValueError(f"expected at most {MOST_STEPS:,} steps in one call, got epochs={epochs:,}")
-        if self._optimizer is None:
-            self._optimizer = SGD(self.parameters, 1.0)
-        optimizer = copy(self._optimizer)  # it has looked at the parameters already
-        optimizer.restart(lr, momentum, weight_decay)
+        optimizer = SGD(self.parameters, lr, momentum, weight_decay)
         shuffle = shuffle and size < count  # a whole batch has no order
         training = Training(self, optimizer, arrays, count, size)
         rng = seed if isinstance(seed, random.Random) else random.Random(seed)
@@ -384,17 +379,6 @@ def _structured(structure: Any, outputs: Any) -> Any:
     return [_structured(x, outputs) for x in structure]
 
 
-def _count(name: str, given: Any) -> int:
-    """The number as Python's own int, which does not wrap. Raises ValueError where it is none of at least 1."""
-    try:
-        count = 0 if isinstance(given, bool) else index(given)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise ValueError(f"expected {name} as a whole number of at least 1, got {given!r:.60}")
-    return count
-
-
 class Training:
     """A training run that is done a few epochs at a time."""
 
@@ -414,38 +398,28 @@ class Training:
         Raises:
             ValueError: the loss or a parameter stopped being finite; the parameters are those before that epoch.
         """
-        optimizer, before = self.optimizer, self.optimizer.steps
-        try:
-            rates = self._rates(len(orders))
-            with self.program._lock:
-                found = self._try(orders, rates, careful=False)
-                if found is None and len(orders) == 1:
-                    found = self._try(orders, rates, careful=True)
-        except BaseException:  # a schedule's error, or Ctrl-C
-            optimizer.steps = before
-            raise
+        rates = self._rates(len(orders))
+        with self.program._lock:
+            found = self._try(orders, rates, careful=False)
+            if found is None and len(orders) == 1:
+                found = self._try(orders, rates, careful=True)
         if found is not None:
             return found
-        optimizer.steps = before
         if len(orders) > 1:  # one by one, as far as they go
             return self.program._numpy.concatenate([self.run(orders[k : k + 1]) for k in range(len(orders))])
         step, loss = self.failed
         raise ValueError(
-            f"step {before + step}: the loss is {loss} or a parameter stopped being finite; "
+            f"step {self.optimizer.steps + step}: the loss is {loss} or a parameter stopped being finite; "
             "the parameters are those before this epoch; is the learning rate too large?"
         )
 
     def _rates(self, epochs: int) -> Any:
-        """The learning rates of the coming steps, which the optimizer counts."""
+        """The learning rates of the coming steps."""
         optimizer, steps = self.optimizer, epochs * self.steps
         if callable(optimizer.lr):
-            rates = []
-            for _ in range(steps):
-                rates.append(optimizer.learning_rate())
-                optimizer.steps += 1
+            rates = [optimizer.learning_rate(optimizer.steps + k) for k in range(steps)]
         else:
             rates = [optimizer.lr] * steps
-            optimizer.steps += steps
         return self.program._numpy.array(rates, dtype=float)
 
     @property
@@ -467,9 +441,8 @@ class Training:
             step = len(rates) - 1 if isfinite(losses).all() else int(isfinite(losses).argmin())
             self.failed = step, losses[step]
             return None
-        machine.write()
-        if optimizer.momentum:
-            optimizer.velocities = machine.velocity.tolist()
+        velocities = machine.velocity.tolist() if optimizer.momentum else optimizer.velocities
+        optimizer.commit(machine.params.tolist(), [velocities], len(rates))
         return losses
 
 

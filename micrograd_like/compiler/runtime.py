@@ -77,19 +77,6 @@ class Machine:
         if self.reader is None or self.reader(self.fields_address) != len(self.parameters):
             self.params[:] = [_number(k, p) for k, p in enumerate(self.parameters)]
 
-    def write(self) -> None:
-        """Give the parameters the numbers that training has left; all of them or, on an interrupt, none."""
-        before = [p.data for p in self.parameters]
-        try:
-            self._give(self.params.tolist())
-        except BaseException:  # Ctrl-C between two parameters
-            self._give(before)
-            raise
-
-    def _give(self, numbers: Sequence[Any]) -> None:
-        for p, x in zip(self.parameters, numbers, strict=True):
-            p.data = x
-
     def run(self, mode: int, arrays: list[Any], count: int) -> bool:
         """Run over all samples as one batch. Returns whether a number of the gradient, if asked for, is nan."""
         asked = [mode, count, *map(id, arrays)]

@@ -8,15 +8,15 @@ line. What comes out is a flat program: event n computes node n from parameters,
 from __future__ import annotations
 
 import linecache
-import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import Any
 
 from micrograd_like import ieee, ops
+from micrograd_like.caller import users_line
+from micrograd_like.checks import each_once
 from micrograd_like.engine import Value
 from micrograd_like.graph import leaves
 from micrograd_like.ops import Operation
@@ -39,7 +39,6 @@ class _Own(Operation):
 KEPT = _Own("kept", "", lambda g, x: x if g != 0 else 0.0, (lambda *_: None,) * 2, doc="x where g is not 0")
 COPY = _Own("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x")
 
-_PACKAGE = str(Path(__file__).resolve().parent.parent)
 _lock = threading.Lock()  # held while a function is traced
 _active: Recorder | None = None
 _changed: dict[int, tuple[Value, object]] = {}  # parameters that are symbols, and what their marks were
@@ -276,10 +275,7 @@ def _recorder() -> Recorder:
 
 def _error(what: str, hint: str, kind: type[TraceError] = TraceError) -> TraceError:
     """The error, with the line of the user's that asked."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    file, line = frame.f_code.co_filename, frame.f_lineno
+    file, line = users_line()
     source = linecache.getline(file, line).strip()
     return kind(
         f"{file}:{line}: {source}\n  {what}; hint: {hint}" if source else f"{file}:{line}: {what}; hint: {hint}"
@@ -328,20 +324,12 @@ def _mend() -> None:
 
 def check_parameters(parameters: Iterable[Value]) -> list[Value]:
     """The parameters as a list. Raises TypeError or ValueError for what cannot be a program's parameter."""
-    if not isinstance(parameters, Iterable):
-        raise TypeError(f"expected parameters as a list of Values, got {type(parameters).__name__}: {parameters!r:.60}")
-    checked = list(parameters)
-    seen: set[Value] = set()
+    checked = each_once("parameter", parameters, Value)
     for p in checked:
-        if not isinstance(p, Value):
-            raise TypeError(f"expected parameters as Values, got {type(p).__name__}: {p!r:.60}")
         if p.args:
             raise ValueError(f"expected parameters that are not themselves computed, got {p!r}")
-        if p in seen:
-            raise ValueError(f"expected each parameter once, got {p!r} twice")
         if type(ieee.as_float(p.data)) is not type(p.data):
             raise TypeError(f"expected parameters of floats, got {type(p.data).__name__}: {p!r:.60}")
-        seen.add(p)
     return checked
 
 

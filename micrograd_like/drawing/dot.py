@@ -8,6 +8,7 @@ from typing import Any, Literal
 import graphviz
 
 from micrograd_like import graph
+from micrograd_like.checks import whole_number
 from micrograd_like.drawing.effects import ROLES, ByShare, Highlight, Style
 from micrograd_like.drawing.render import Drawing, elided, plain_text, tooltip_text
 from micrograd_like.drawing.scene import Roles, Scene, folded, scalars, steps
@@ -108,8 +109,8 @@ def draw_dot(
     if (style is not Style) + (highlight is not None) + (report is not None) > 1:
         raise ValueError("style, highlight and report each say how the drawing looks: expected at most one of them")
     for name, limit in (("max_nodes", max_nodes), ("max_edges", max_edges)):
-        if limit is not None and (not isinstance(limit, int) or limit < 1):
-            raise ValueError(f"expected {name} as a whole number of at least 1, got {limit!r:.60}")
+        if limit is not None:
+            whole_number(name, limit)
     drawing = Drawing(
         format=format,
         graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontsize": "12", "fontcolor": NEUTRAL,

@@ -12,6 +12,7 @@ from math import isfinite
 from typing import Any
 
 from micrograd_like import ieee
+from micrograd_like.checks import whole_number
 from micrograd_like.drawing.plots import Plot
 from micrograd_like.engine import Value
 from micrograd_like.explain.replay import Replay
@@ -138,9 +139,7 @@ def check_positive(name: str, x: Any) -> Number:
 
 def check_count(name: str, n: Any, at_least: int = 1) -> int:
     """A whole number. Raises ValueError that names it."""
-    if not hasattr(n, "__index__") or isinstance(n, bool) or n < at_least:
-        raise ValueError(f"expected {name} as a whole number of at least {at_least}, got {n!r:.60}")
-    return int(n)
+    return whole_number(name, n, at_least)
 
 
 def name_of(node: Value) -> str:

@@ -1,0 +1,101 @@
+"""What many ask for: a whole number, objects of one kind each once, and many attributes changed all or none."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from operator import index
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+MOST = 10**8  # parameters of one list, numbers of one input: a hundred million Values fill over ten gigabytes
+
+
+def whole_number(name: str, n: Any, at_least: int = 1, at_most: int | None = None) -> int:
+    """Return n as Python's own int: what a program counts with, so that no NumPy integer wraps around.
+
+    >>> whole_number("epochs", True)
+    Traceback (most recent call last):
+    ValueError: expected epochs as a whole number of at least 1, got True
+
+    Raises:
+        ValueError: n is no whole number, or out of its range. True and False are not taken for 1 and 0.
+    """
+    try:
+        number = at_least - 1 if isinstance(n, bool) else index(n)
+    except TypeError:
+        number = at_least - 1
+    if number < at_least or (at_most is not None and number > at_most):
+        most = f" and at most {at_most:,}" if at_most is not None and number >= at_least else ""
+        raise ValueError(f"expected {name} as a whole number of at least {at_least}{most}, got {shown(n)}")
+    return number
+
+
+def each_once(name: str, things: Iterable[T], kind: type[T]) -> list[T]:
+    """Return the things as a list; `name` is what one of them is, "parameter" say, and `kind` its class.
+
+    Raises:
+        TypeError: they are no list of things, or one of them is not of that class.
+        ValueError: one of them is there twice.
+    """
+    if not isinstance(things, Iterable):
+        raise TypeError(f"expected {name}s as a list of {kind.__name__}s, got {type(things).__name__}: {shown(things)}")
+    listed = list(things)
+    if set(map(type, listed)) <= {kind} and len(set(map(id, listed))) == len(listed):
+        return listed  # as nearly always, and so without a loop
+    seen: set[int] = set()
+    for thing in listed:
+        if not isinstance(thing, kind):
+            raise TypeError(f"expected {name}s as {kind.__name__}s, got {type(thing).__name__}: {shown(thing)}")
+        if id(thing) in seen:
+            raise ValueError(f"expected each {name} once, got {shown(thing)} twice")
+        seen.add(id(thing))
+    return listed
+
+
+def assign(*changes: tuple[Sequence[Any], str, Sequence[Any]]) -> None:
+    """Set attributes of many objects: all of them or none, also when Ctrl-C comes in between.
+
+    Each change is (objects, attribute, a value for each object). All of it happens in one call of a function written in
+    C, inside of which Python looks neither at signals nor at other threads; so there is no moment in between. That holds
+    for attributes that no Python code of the object's class sets; others are set back when one of them raises.
+
+    >>> from types import SimpleNamespace
+    >>> x, y = SimpleNamespace(data=1), SimpleNamespace(data=2)
+    >>> assign(([x, y], "data", [3, 4]), ([x], "data", [5]))
+    >>> x.data, y.data
+    (5, 4)
+
+    Raises:
+        AttributeError: an object has no such attribute yet; nothing has changed.
+        ValueError: there are not as many values as objects; nothing has changed.
+    """
+    objects: list[Any] = []
+    names: list[str] = []
+    values: list[Any] = []
+    for several, name, new in changes:
+        if len(several) != len(new):
+            raise ValueError(f"expected {len(several)} values of {name}, one for each object, got {len(new)}")
+        objects += several
+        names += [name] * len(several)
+        values += new
+    before = list(map(getattr, objects, names))
+    try:
+        _set(objects, names, values)
+    except BaseException:
+        with suppress(Exception):  # what could not be set cannot be set back, and need not
+            _set(objects, names, before)
+        raise
+
+
+def _set(objects: Sequence[Any], names: Sequence[str], values: Sequence[Any]) -> None:
+    deque(map(setattr, objects, names, values), maxlen=0)
+
+
+def shown(x: Any) -> str:
+    """Show a value in an error: at most 60 characters, also of an integer that is too long to be printed."""
+    try:
+        return f"{x!r:.60}"
+    except Exception as error:
+        return f"a {type(x).__name__} that cannot be shown ({error})"
