@@ -32,6 +32,20 @@ def whole_number(name: str, n: Any, at_least: int = 1, at_most: int | None = Non
     return number
 
 
+def listed(name: str, things: Any, what: str) -> list[Any]:
+    """Return the things as a list; `what` says what they should be, "a list of Values" say.
+
+    Raises:
+        TypeError: there is nothing to go through; a NumPy array without axes is such a thing, too.
+    """
+    try:
+        return list(things)
+    except TypeError:
+        if hasattr(things, "__next__") or isinstance(things, (list, tuple)):
+            raise  # an iterator's own error
+        raise TypeError(f"expected {name} as {what}, got {type(things).__name__}: {shown(things)}") from None
+
+
 def each_once(name: str, things: Iterable[T], kind: type[T]) -> list[T]:
     """Return the things as a list; `name` is what one of them is, "parameter" say, and `kind` its class.
 
@@ -39,19 +53,17 @@ def each_once(name: str, things: Iterable[T], kind: type[T]) -> list[T]:
         TypeError: they are no list of things, or one of them is not of that class.
         ValueError: one of them is there twice.
     """
-    if not isinstance(things, Iterable):
-        raise TypeError(f"expected {name}s as a list of {kind.__name__}s, got {type(things).__name__}: {shown(things)}")
-    listed = list(things)
-    if set(map(type, listed)) <= {kind} and len(set(map(id, listed))) == len(listed):
-        return listed  # as nearly always, and so without a loop
+    several = listed(f"{name}s", things, f"a list of {kind.__name__}s")
+    if set(map(type, several)) <= {kind} and len(set(map(id, several))) == len(several):
+        return several  # as nearly always, and so without a loop
     seen: set[int] = set()
-    for thing in listed:
+    for thing in several:
         if not isinstance(thing, kind):
             raise TypeError(f"expected {name}s as {kind.__name__}s, got {type(thing).__name__}: {shown(thing)}")
         if id(thing) in seen:
             raise ValueError(f"expected each {name} once, got {shown(thing)} twice")
         seen.add(id(thing))
-    return listed
+    return several
 
 
 def assign(*changes: tuple[Sequence[Any], str, Sequence[Any]]) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from math import inf
+from numbers import Real
+from typing import Any
 
 from micrograd_like._extras import require
+from micrograd_like.checks import listed, shown, whole_number
 
 Samples = list[tuple[list[float], int]]
 
@@ -24,10 +28,10 @@ def load_digits(classes: Iterable[int] = range(10), held_out: float = 0.2, seed:
         ValueError: a class is not a digit, or the share is not between 0 and 1.
         ImportError: scikit-learn is not installed.
     """
-    chosen = sorted(set(classes))
-    if not chosen or not set(chosen) <= set(range(10)):
-        raise ValueError(f"expected classes as digits from 0 to 9, at least one, got {chosen}")
-    _check_share(held_out)
+    chosen = set(listed("classes", classes, "a list of digits"))
+    if not chosen or not chosen <= set(range(10)):
+        raise ValueError(f"expected classes as digits from 0 to 9, at least one, got {shown(classes)}")
+    _check("held_out", held_out, "a share between 0 and 1", lambda x: 0 < x < 1)
     images = require("sklearn.datasets", extra="data").load_digits()
     samples = [
         ([pixel / 16.0 for pixel in pixels], int(digit))
@@ -41,11 +45,11 @@ def make_moons(n_samples: int = 100, noise: float = 0.1, seed: int = 0) -> Sampl
     """Two interleaved half circles: pairs ([x, y], class), where the class is -1 or 1.
 
     Raises:
-        ValueError: n_samples is not at least 2, or noise is negative.
+        ValueError: n_samples is not at least 2, or noise is negative or not finite.
         ImportError: scikit-learn is not installed.
     """
-    if n_samples < 2 or not noise >= 0:
-        raise ValueError(f"expected at least 2 samples and noise of at least 0, got {n_samples} and {noise}")
+    n_samples = whole_number("n_samples", n_samples, at_least=2)
+    _check("noise", noise, "a finite number of at least 0", lambda x: 0 <= x < inf)
     points, classes = require("sklearn.datasets", extra="data").make_moons(n_samples, noise=noise, random_state=seed)
     return [(point, 2 * int(c) - 1) for point, c in zip(points.tolist(), classes, strict=True)]
 
@@ -56,6 +60,6 @@ def _split(samples: Samples, held_out: float, seed: int) -> tuple[Samples, Sampl
     return train, rest
 
 
-def _check_share(held_out: float) -> None:
-    if not 0 < held_out < 1:
-        raise ValueError(f"expected held_out as a share between 0 and 1, got {held_out!r}")
+def _check(name: str, x: Any, expected: str, fits: Callable[[Any], bool]) -> None:
+    if not (isinstance(x, Real) and fits(x)):
+        raise ValueError(f"expected {name} as {expected}, got {shown(x)}")

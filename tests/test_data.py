@@ -40,7 +40,7 @@ def test_classes_must_be_digits(classes):
         load_digits(classes)
 
 
-@pytest.mark.parametrize("share", [0, 1, -0.1, float("nan")])
+@pytest.mark.parametrize("share", [0, 1, -0.1, float("nan"), "0.2", None])
 def test_the_held_out_share_is_a_share(share):
     with pytest.raises(ValueError, match="between 0 and 1"):
         load_digits(held_out=share)
@@ -55,10 +55,21 @@ def test_moons_are_two_balanced_classes():
         assert half
 
 
-@pytest.mark.parametrize(("n", "noise"), [(1, 0.1), (10, -0.1), (10, float("nan"))])
-def test_moons_refuse_bad_numbers(n, noise):
-    with pytest.raises(ValueError, match="at least 2 samples"):
-        make_moons(n, noise)
+@pytest.mark.parametrize("n", [1, 2.5, "10", None])
+def test_moons_are_at_least_two(n):
+    with pytest.raises(ValueError, match="expected n_samples as a whole number of at least 2"):
+        make_moons(n)
+
+
+@pytest.mark.parametrize("noise", [-0.1, float("nan"), float("inf"), "0.1", None])
+def test_moons_refuse_a_noise_that_is_none(noise):
+    with pytest.raises(ValueError, match="expected noise as a finite number of at least 0"):
+        make_moons(10, noise)
+
+
+def test_classes_are_a_list_of_digits():
+    with pytest.raises(TypeError, match="expected classes as a list of digits, got int: 3"):
+        load_digits(3)
 
 
 def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):

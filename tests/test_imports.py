@@ -11,8 +11,8 @@ PACKAGE = Path(micrograd_like.__file__).parent
 
 # From the bottom to the top. A module imports only from lines above its own, or from its own.
 LEVELS = [
-    {"_extras", "caller", "checks", "ieee", "graph", "data"},
-    {"pictures"},
+    {"_extras", "caller", "checks", "ieee", "graph"},
+    {"data", "pictures"},
     {"ops"},
     {"engine"},
     {"functional", "anomaly"},
