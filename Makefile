@@ -10,7 +10,7 @@ help: ## list the commands
 
 demo: $(VENV)/demos.ok ## train on handwritten digits, draw what the network learned, into out/digits
 	$(BIN)/python -m micrograd_like demo digits
-	@printf '\nMore to see, chapter by chapter, with $(BIN)/micrograd-like step 01 (or 02, 03, …):\n'
+	@printf '\nMore to see, chapter by chapter, with $(BIN)/micrograd-like:\n'
 	@$(BIN)/python -m micrograd_like demo --list
 
 test: $(VENV)/dev.ok ## run the tests

@@ -1,13 +1,13 @@
-# %% [markdown]
+# %% [markdown] minutes=10 ideas=["forward", "backward", "update"]
 """
 # 5. Learning is one small step, again and again
 
 One step of learning has three parts: **forward** (compute the loss), **backward** (find each parameter's gradient) and
 **update** (move each parameter a little against its gradient). This chapter takes a single step, frame by frame, with
-numbers that can be followed with pencil and paper. Then it lets the library do the same, and repeats it.
+numbers that can be followed with pencil and paper. Then you take one yourself.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 from itertools import pairwise
 from math import isclose
 
@@ -36,6 +36,11 @@ parameters = [w1, w2, b, v, c]
 From the inputs to the loss, one operation after the other.
 """
 
+# %% [markdown] tags=["question"] answer="loss" tolerance=0.001
+"""
+> **Question.** Take a pencil: w1 = 1, w2 = −0.5, b = 1, v = 2, c = 0, and the inputs are 1 and 3. What will the loss be?
+"""
+
 
 # %%
 def forward():
@@ -49,17 +54,13 @@ def forward():
 
 
 total, hidden, out, loss = forward()
+
+# %% prints each line and draws the graph tags=["fold"]
 print(f"total  = {w1.data:g}·{x1:g} + ({w2.data:g})·{x2:g} + {b.data:g} = {total.data:g}")
 print(f"hidden = ReLU({total.data:g}) = {hidden.data:g}")
 print(f"out    = {v.data:g}·{hidden.data:g} + {c.data:g} = {out.data:g}")
 print(f"loss   = ({out.data:g} - {target:g})² = {loss.data:g}")
 mg.show(mg.draw_dot(loss, parameters=parameters, legend=False), "05_forward")
-
-# %% [markdown] tags=["question"]
-"""
-> **Question.** In a moment the parameters will move. Which of the two weights will move more, w1 = 1 (whose input is 1)
-> or w2 = −0.5 (whose input is 3)?
-"""
 
 # %% [markdown]
 """
@@ -68,6 +69,12 @@ mg.show(mg.draw_dot(loss, parameters=parameters, legend=False), "05_forward")
 From the loss back to the parameters, one slope after the other; each is the slope behind it times the local slope. The
 loss changes by 2·(out − target) when `out` changes by 1 (the slope of a square). From there on every line multiplies by
 what stands on the arrow.
+"""
+
+# %% [markdown] tags=["question"] choices=["w1", "w2"] answer="more.label"
+"""
+> **Question.** In a moment the parameters will move. Which of the two weights will move more, w1 = 1 (whose input is 1)
+> or w2 = −0.5 (whose input is 3)?
 """
 
 # %%
@@ -81,14 +88,14 @@ slope["w1"] = slope["total"] * x1
 slope["w2"] = slope["total"] * x2
 
 loss.backward()
+
+# %% compares the two and draws the graph tags=["fold"]
 print("parameter  by hand  engine")
 for parameter in parameters:
     print(f"{parameter.label:9}  {slope[parameter.label]:7g}  {parameter.grad:6g}")
 gradients = [parameter.grad for parameter in parameters]
 more = max(w1, w2, key=lambda w: abs(w.grad))
-print(
-    f"\nAnswer: {more.label}. A weight's gradient is its input times the slope of the total, which is {slope['total']:g}."
-)
+print(f"\nA weight's gradient is its input times the slope of the total, {slope['total']:g}: {more.label} moves more.")
 mg.show(mg.draw_dot(loss, parameters=parameters), "05_backward")
 
 # %% [markdown]
@@ -101,10 +108,15 @@ multiple is called the *learning rate*. This rule is *gradient descent*:
     new parameter = old parameter − learning rate · gradient
 """
 
+# %% [markdown] tags=["question"] answer="w2" kind="expression" tolerance=1e-9
+"""
+> **Question.** The learning rate is 0.01. Write the rule for w2 as Python, with `w2.data` and `w2.grad` in it.
+"""
+
 # %%
 learning_rate = 0.01
 before, loss_before = [p.data for p in parameters], loss.data
-promised = -learning_rate * sum(p.grad**2 for p in parameters)
+expected = -learning_rate * sum(p.grad**2 for p in parameters)
 for parameter in parameters:
     old = parameter.data
     parameter.data = old - learning_rate * parameter.grad
@@ -114,20 +126,25 @@ for parameter in parameters:
 """
 ## Frame 4: forward again
 
-Did it help?
+Did it help? (A graph keeps the numbers with which it was computed. So a parameter that has moved changes nothing in it:
+the loss must be computed again, forward.)
+"""
+
+# %% [markdown] tags=["question"] choices=["above 0.5", "between 0.1 and 0.5", "below 0.1"] answer="range_of_loss"
+"""
+> **Question.** The loss was 1. Each of the five parameters has moved by a hundredth of its gradient. What is the loss now?
 """
 
 # %%
 total, hidden, out, loss = forward()
-print(f"total  = {w1.data:g}·{x1:g} + ({w2.data:g})·{x2:g} + {b.data:g} = {total.data:g}")
-print(f"hidden = ReLU({total.data:g}) = {hidden.data:g}")
+
+# %% prints both losses and draws the graph tags=["fold"]
 print(f"out    = {v.data:g}·{hidden.data:g} + ({c.data:g}) = {out.data:.6g}")
 print(f"loss   = ({out.data:.6g} - {target:g})² = {loss.data:.6g}, and before it was {loss_before:g}")
+print(f"\nBy the slopes alone it should change by {expected:.4g}; it changed by {loss.data - loss_before:.4g}.")
+print("A square cannot fall below 0: the slopes said more than there was. Chapter 7 is about this.")
+range_of_loss = "above 0.5" if loss.data > 0.5 else "between 0.1 and 0.5" if loss.data > 0.1 else "below 0.1"
 mg.show(mg.draw_dot(loss, parameters=parameters, legend=False), "05_after")
-print(
-    f"The gradients promised a change of {promised:.4g}, and it was {loss.data - loss_before:.4g}. The promise was more than "
-    f"there was to lose: a squared error cannot fall below 0. Chapter 7 is about this."
-)
 
 # %% [markdown]
 """
@@ -155,26 +172,70 @@ for step in range(10):
         after_one_step = [p.data for p in parameters]
     print(f"step {step}: output {outputs[-1]:.6f}, loss {losses[-1]:.3g}")
 
+# %% draws the losses tags=["fold"]
 chart = plot_lines(
     {"loss": enumerate(losses)}, title="Ten steps: each divides what is left", x="step", y="loss", log="y", markers=True
 )
 mg.show(chart, "05_steps")
-errors = [abs(output - target) for output in outputs]
-kept = [later / earlier for earlier, later in pairwise(errors)]
+kept = [abs(later - target) / abs(earlier - target) for earlier, later in pairwise(outputs)]
 print(f"Each step leaves between {min(kept):.1%} and {max(kept):.1%} of the error before it.")
+
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+The library hid the loop. Write it: a function that takes `count` steps of gradient descent on a parabola,
+`(w − 3)²`, beginning at w = 0, and returns where it arrives. Use `Value` and `backward`, and no `SGD`.
+
+```python
+def descend(count, rate=0.1):
+    w = Value(0.0)
+    for _ in range(count):
+        ...
+    return w.data
+```
+
+<details><summary>Hint 1</summary>
+Three lines, one for each frame: forward, backward, update.
+</details>
+<details><summary>Hint 2</summary>
+Forward is `loss = (w - 3) ** 2`, backward is `loss.backward()`. After that, `w.grad` is there to be used.
+</details>
+<details><summary>Hint 3</summary>
+The update changes `w.data`. And forget the gradient before the next step, as `zero_grad` does: `w.grad = 0`.
+</details>
+"""
+
+
+# %% tags=["solution"]
+def descend(count, rate=0.1):
+    w = Value(0.0)
+    for _ in range(count):
+        loss = (w - 3) ** 2
+        loss.backward()
+        w.data -= rate * w.grad
+        w.grad = 0
+    return w.data
+
+
+# %% tags=["check"]
+assert descend(0) == 0, "no steps: it stays at 0"
+assert isclose(descend(1), 0.6), "one step goes to 0.6, which is 0 − 0.1·(−6)"
+assert isclose(descend(2), 1.08), "the second step starts from there, without the first one's gradient"
+assert isclose(descend(100), 3, rel_tol=1e-6), "a hundred steps arrive at 3"
 
 # %% [markdown]
 """
 ## What this chapter claims
 """
 
-# %%
-assert [slope[name] for name in ("w1", "w2", "b", "v", "c")] == [-4.0, -12.0, -4.0, -1.0, -2.0]
-assert gradients == [slope[p.label] for p in parameters]
-assert more is w2
-assert after_one_step == after_by_hand
-assert losses[0] == loss_before
-assert promised < -loss_before
-assert all(later < earlier for earlier, later in pairwise(losses))
-assert isclose(outputs[-1], target, rel_tol=1e-3)
+# %% tags=["claims"]
+assert gradients == [-4.0, -12.0, -4.0, -1.0, -2.0], "the gradients can be found with pencil and paper"
+assert gradients == [slope[p.label] for p in parameters], "by hand and by the engine they are the same"
+assert more is w2, "of the two weights, the one with the larger input moves more"
+assert after_one_step == after_by_hand, "SGD's first step is ours, to the last digit"
+assert losses[0] == loss_before, "the library begins where we began"
+assert expected < -loss_before, "the slopes of the first step say more than there is to lose"
+assert all(later < earlier for earlier, later in pairwise(losses)), "each of the ten steps lowers the loss"
+assert isclose(outputs[-1], target, rel_tol=1e-3), "after ten steps the output is 2, to a thousandth"
 print("All of this chapter's claims hold.")

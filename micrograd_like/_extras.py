@@ -9,14 +9,20 @@ from importlib.util import find_spec
 from typing import Any
 
 
+class MissingExtraError(ImportError):
+    """A library is not installed; the message is one sentence that names the extra which brings it."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        library = module.partition(".")[0]
+        super().__init__(f"this needs {library}, which is not installed: pip install 'micrograd_like[{extra}]'")
+
+
 def require(module: str, extra: str) -> Any:
-    """The module, imported. Raises ImportError naming the extra that installs it."""
+    """The module, imported. Raises MissingExtraError naming the extra that installs it."""
     try:
         return import_module(module)
     except ImportError as error:
-        raise ImportError(
-            f"this needs {module.partition('.')[0]}, which is not installed: pip install 'micrograd_like[{extra}]'"
-        ) from error
+        raise MissingExtraError(module, extra) from error
 
 
 def progress_bar(progress: bool | None, total: int, unit: str) -> Any:

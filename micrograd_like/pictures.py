@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from micrograd_like._extras import require
 
 FOLDER = "MICROGRAD_LIKE_PICTURES"  # the environment variable that says where pictures go
 written: list[Path] = []  # the files that this process has written, in order
+# Who shows the pictures instead of the line that names their file: called with the picture, its name and its file.
+on_show: Callable[[Any, str, Path], None] | None = None
 
 
 def to_svg(picture: Any) -> str:
@@ -75,7 +78,9 @@ def show(picture: Any, name: str) -> None:
     if FOLDER in os.environ or not notebook:
         path = Path(os.environ.get(FOLDER, "out/pictures")) / f"{name}.svg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(svg, encoding="utf-8")
+        path.write_text(svg, encoding="utf-8", newline="\n")
         written.append(path)
-        if not notebook:
+        if on_show is not None:
+            on_show(picture, name, path)
+        elif not notebook:
             print(f"picture: {path}")

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import pytest
+from tutor_chapter import write
 
 from micrograd_like import __version__, cli
+from micrograd_like.tutor import script
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def test_a_demo_is_found_by_how_it_begins(folder, capsys):
     assert cli.main(["demo", "on"]) == 0
     with pytest.raises(SystemExit):
         cli.main(["demo", "o"])
-    assert "several demos begin with 'o'; there are: one, other" in capsys.readouterr().err
+    assert "several demos match 'o'; there are: one, other" in capsys.readouterr().err
 
 
 def test_the_list_says_what_each_is_about(folder, capsys):
@@ -65,7 +72,145 @@ def test_the_default_demo_is_there():
     assert cli.DEFAULT_DEMO in cli.demos()
 
 
-def test_without_a_command_the_usage_is_shown(capsys):
+def test_without_a_command_the_menu_is_shown(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert cli.main([]) == 0
+    listed = capsys.readouterr().out
+    for number in range(1, 14):
+        assert re.search(rf"^{number}\. .*, \d+ minutes, not begun$", listed, re.MULTILINE)
+
+
+def test_a_step_needs_a_chapter_that_is_there(tmp_path, monkeypatch, capsys):
+    path = write(tmp_path)
+    monkeypatch.setattr(cli, "demos", lambda: {"09_small": path})
+    for arguments, message in {
+        ("step", "10"): "no chapter has '10' in the name; there are:\n   9  Small numbers",
+        ("step", "9", "--fast"): "unrecognized arguments: --fast",
+        ("step", "9", "--from", "nothing"): "no step of chapter 9 has 'nothing' in its title; there are:\n  Counting",
+        ("step", "--from", "1"): "--from needs a chapter",
+    }.items():
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 2
+        assert message in capsys.readouterr().err
+    path.write_text("print(1)\n")
     with pytest.raises(SystemExit):
-        cli.main([])
-    assert "usage: micrograd-like" in capsys.readouterr().err
+        cli.main(["step", "9"])
+    assert "09_small.py has no cells: expected the percent format" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("1", "01_neuron"),
+        ("01", "01_neuron"),
+        ("neuron", "01_neuron"),
+        ("black box", "10_black_box"),
+        ("13", "13_compiled"),
+    ],
+)
+def test_chapters_are_found_by_number_and_by_word(word, name):
+    known = [script.read(path) for stem, path in cli.demos().items() if stem[0].isdecimal()]
+    assert script.find(known, word).name == name
+
+
+@pytest.mark.parametrize(
+    "imports", ["import nowhere_to_be_found", "from micrograd_like._extras import require; require('nowhere', 'demos')"]
+)
+def test_a_missing_library_is_one_sentence_that_names_the_extra(folder, capsys, imports):
+    (folder / "one.py").write_text(imports + "\n")
+    assert cli.main(["demo", "one"]) == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(
+        r"micrograd-like: this needs nowhere\w*, which is not installed: pip install 'micrograd_like\[demos\]'\n", said
+    )
+
+
+def test_strategies_without_hypothesis_name_their_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hypothesis", None)
+    monkeypatch.delitem(sys.modules, "micrograd_like.testing.strategies", raising=False)
+    with pytest.raises(ImportError, match=r"this needs hypothesis.*micrograd_like\[testing\]"):
+        import micrograd_like.testing.strategies  # noqa: F401
+
+
+def test_the_tutor_without_textual_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "textual", None)
+    monkeypatch.delitem(sys.modules, "micrograd_like.tutor.app", raising=False)
+    with pytest.raises(ImportError, match=r"this needs textual.*micrograd_like\[tutor\]"):
+        import micrograd_like.tutor.app  # noqa: F401
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_console_that_cannot_print_a_character_gets_another(folder, encoding):
+    (folder / "one.py").write_text('print("w₁·x₁ − 2 ✓")\n', encoding="utf-8")
+    program = f"from micrograd_like import cli; from pathlib import Path; cli.demos = lambda: {{'one': Path({str(folder / 'one.py')!r})}}; cli.main(['demo', 'one'])"
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=environment, check=True)
+    assert done.stderr == b""
+    assert done.stdout.startswith(b"w?")
+
+
+def test_whoever_has_seen_enough_of_a_list_may_close_it():
+    child = subprocess.Popen(
+        [sys.executable, "-m", "micrograd_like", "demo", "--list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait() == 0
+
+
+# Installed from a wheel
+
+
+def test_from_a_wheel_the_demos_are_found_and_no_others(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "site"
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "build", "dist", "out", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(Path(__file__).parent.parent, source, ignore=ignored)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
+    (target / "demos").mkdir()
+    (target / "demos" / "unrelated.py").write_text("raise SystemExit('the wrong demo')\n")
+    environment = os.environ | {"PYTHONPATH": str(target), "XDG_DATA_HOME": str(tmp_path / "data")}
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "micrograd_like", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True).stdout
+
+    listed = run("demo", "--list")
+    assert "01_neuron" in listed
+    assert "digits" in listed
+    assert "unrelated" not in listed
+    assert "Holds:" in run("step", "1") or "claims hold" in run("step", "1")
+    program = "from micrograd_like import cli; print(cli.demos()['01_neuron'])"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert found.stdout.startswith(str(target))
+
+
+def test_a_source_distribution_has_what_the_tests_and_the_readme_need(tmp_path):
+    root = Path(__file__).parent.parent
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", "build", "dist", "out", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
+    )
+    shutil.copytree(root, source, ignore=ignored)
+    subprocess.run(
+        [sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path)],
+        cwd=source,
+        check=True,
+        capture_output=True,
+    )
+    (archive,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(archive) as files:
+        names = {name.partition("/")[2] for name in files.getnames()}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    linked = {link for link in re.findall(r"\]\(([\w/.-]+)\)", readme) if not link.startswith("http")}
+    tests = {f"tests/{path.name}" for path in (root / "tests").iterdir() if path.is_file()}
+    demos = {f"demos/{path.name}" for path in (root / "demos").glob("*.py")}
+    assert linked | tests | demos | {"Makefile", "setup.cfg", "setup.py", "pyproject.toml"} <= names

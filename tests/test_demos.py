@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from micrograd_like import cli
 from micrograd_like.compiler.native import CACHE_VARIABLE
 from micrograd_like.pictures import FOLDER
-from micrograd_like.stepper import cells, steps
+from micrograd_like.tutor import script
 
 DEMOS = Path(__file__).parent.parent / "demos"
 PICTURES = DEMOS / "pictures"
@@ -55,16 +55,15 @@ def test_a_chapter_executes_as_a_notebook_and_draws_the_committed_pictures(chapt
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_can_be_stepped_through(chapter: Path) -> None:
-    script = chapter.read_text(encoding="utf-8")
-    found = steps(script)
-    assert any(step.asks for step in found)
-    assert all(step.code for step in found)
-    assert sum(cell.kind == "question" for cell in cells(script)) >= 1
-    assert re.match(r"# \d+\. ", cells(script)[0].source)
-    assert "## What this chapter claims" in script
+    found = script.read(chapter)
+    assert found.steps[0].text
+    assert all(step.code for step in found.steps)
+    assert any(step.question for step in found.steps)
+    last = found.steps[-1]
+    assert "What this chapter claims" in last.title + last.text
     # A claim is an assertion, and each chapter makes several.
-    assert found[-1].code
-    assert len(re.findall(r"^\s*assert ", found[-1].code.source, re.MULTILINE)) >= 5
+    assert last.code
+    assert len(re.findall(r"^\s*assert ", last.code.source, re.MULTILINE)) >= 5
 
 
 def test_all_thirteen_chapters_are_there_and_listed(capsys: pytest.CaptureFixture[str]) -> None:

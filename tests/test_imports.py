@@ -21,7 +21,7 @@ LEVELS = [
     {"training", "weights"},
     {"drawing", "testing"},
     {"explain"},
-    {"player", "stepper"},
+    {"player", "tutor"},
     {"__init__", "cli", "__main__"},
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -7,13 +7,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
-
 from micrograd_like import ops
+from micrograd_like._extras import MissingExtraError
 from micrograd_like.engine import Value
 from micrograd_like.nn import MLP
 from micrograd_like.ops import Operation
+
+try:
+    from hypothesis import strategies as st
+    from hypothesis.strategies import SearchStrategy
+except ImportError as error:
+    raise MissingExtraError("hypothesis", "testing") from error
 
 LARGEST = 10.0  # of a drawn number
 KEPT_BELOW = 1000.0  # of a computed number: a larger operand is scaled before it is used
