@@ -83,6 +83,12 @@ def _watching(raises: bool) -> Iterator[Places]:
         _watch.reset(token)
 
 
+def check_loss(loss: Value) -> None:
+    """Raise AnomalyError, without a line, where a loss is not finite."""
+    if not isfinite(loss.data):
+        raise AnomalyError(f"the loss is {loss.data}", loss)
+
+
 def describe(node: Value) -> str:
     """A node as a formula with its numbers: `log(x=0.0) = -inf`."""
     return f"{_call(node)} = {node.data}"

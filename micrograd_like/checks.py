@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -64,6 +65,18 @@ def each_once(name: str, things: Iterable[T], kind: type[T]) -> list[T]:
             raise ValueError(f"expected each {name} once, got {shown(thing)} twice")
         seen.add(id(thing))
     return several
+
+
+def generator(name: str, rng: Any) -> random.Random:
+    """Return the generator as it is, or one made from a seed. Raises TypeError for what is neither."""
+    if isinstance(rng, random.Random):
+        return rng
+    try:
+        return random.Random(index(rng))
+    except TypeError:
+        raise TypeError(
+            f"expected {name} as a random.Random or a seed, got {type(rng).__name__}: {shown(rng)}"
+        ) from None
 
 
 def assign(*changes: tuple[Sequence[Any], str, Sequence[Any]]) -> None:

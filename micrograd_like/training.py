@@ -7,19 +7,22 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import fsum
-from typing import Any
+from typing import Any, Protocol
 
-from micrograd_like._extras import progress_bar
-from micrograd_like.anomaly import AnomalyError, describe, detect_anomaly
-from micrograd_like.compiler.fitting import CompiledModel
+from micrograd_like._extras import progress_bar, require
+from micrograd_like.anomaly import AnomalyError, check_loss, describe, detect_anomaly
+from micrograd_like.checks import generator, listed, shown, whole_number
+from micrograd_like.compiler.fitting import Compiled, batches
 from micrograd_like.engine import Value
-from micrograd_like.functional import mean
+from micrograd_like.functional import binary_cross_entropy_with_logits, cross_entropy, hinge_loss, mean
 from micrograd_like.graph import topological
 from micrograd_like.ieee import isfinite
 from micrograd_like.nn import Module
-from micrograd_like.optim import SGD
+from micrograd_like.optim import Optimizer
 
 Sample = tuple[Any, Any]  # (inputs, target)
+Before = Callable[[Value, Sequence[int]], None]  # what a step calls when its gradients are known
+OF_CLASSES = (cross_entropy, hinge_loss, binary_cross_entropy_with_logits)  # losses whose outputs mean classes
 
 
 @dataclass(frozen=True)
@@ -54,73 +57,91 @@ class History:
 
 @dataclass
 class Step:
-    """What a callback sees: the loss of a mini-batch with its graph and gradients, before the parameters move."""
+    """What a callback sees: the loss of a mini-batch with its graph and gradients, before the parameters move.
+
+    A callback may set `stop`, and change gradients. What the loop itself goes by it must leave as it is.
+    """
 
     number: int  # 0 for the first
     epoch: int  # 1 for the first
     loss: Value
     batch: Sequence[Sample]
     model: Module
-    optimizer: SGD
+    optimizer: Optimizer
     history: History
     stop: bool = False  # set it to end the training after this step
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "stop" and name in vars(self):
+            raise AttributeError(f"step.{name} cannot be replaced under the training loop; of a step, only stop is set")
+        super().__setattr__(name, value)
 
 
 def is_correct(output: Any, target: Any) -> bool:
     """Whether an output means its target.
 
-    Several outputs: the largest is the target's class, or the largest of its probabilities. One output: it has the
-    sign of a target of -1 or 1, or is positive exactly where a target of 0 or 1 is.
+    Several outputs: the largest is the target's class, or the largest of its probabilities. One output: it is positive
+    for a target of 1, and for one that is a probability above 1/2; negative for a target of -1 or 0.
     """
     if isinstance(output, Sequence):
         best = max(range(len(output)), key=lambda i: float(output[i]))
         right = max(range(len(target)), key=lambda i: float(target[i])) if isinstance(target, Sequence) else target
         return bool(best == right)
-    return bool((float(output) > 0) == (float(target) > 0))
+    return (float(output) > 0) == (float(target) > 0.5)
 
 
 def evaluate(
     model: Callable[[Any], Any],
     data: Iterable[Sample],
     loss: Callable[[Any, Any], Any],
-    correct: Callable[[Any, Any], bool] | None = is_correct,
+    correct: Callable[[Any, Any], bool] | bool | None = None,
 ) -> tuple[float, float | None]:
-    """(mean loss, share of correct outputs) of a model over samples; None for the share where `correct` is None."""
+    """(mean loss, share of correct outputs) of a model over samples.
+
+    `data` and `correct` are as for `fit`; the share is None where outputs do not mean classes.
+    """
     samples = _samples("data", data)
-    losses, hits = [], 0
-    for x, target in samples:
-        output = model(x)
-        losses.append(float(loss(output, target)))
-        hits += correct is not None and correct(output, target)
-    return float(mean(losses)), None if correct is None else hits / len(samples)
+    return Eager(model, loss, _rule(correct, loss), samples).evaluate(samples)
 
 
 def fit(
     model: Module,
     data: Iterable[Sample],
     loss: Callable[[Any, Any], Any],
-    optimizer: SGD,
+    optimizer: Optimizer,
     epochs: int,
     batch_size: int | None = None,
     *,
     held_out: Iterable[Sample] | None = None,
-    correct: Callable[[Any, Any], bool] | None = is_correct,
+    correct: Callable[[Any, Any], bool] | bool | None = None,
     rng: random.Random | int = 0,
     callbacks: Sequence[Callable[[Step], Any]] = (),
     progress: bool | None = None,
     compiled: bool = False,
 ) -> History:
-    """Train a model by mini-batch SGD: the loss of a batch is the mean of its samples' losses.
+    """Train a model by mini-batches: the loss of a batch is the mean of its samples' losses.
+
+    Every sample is looked at before the first step: a loss that refuses a target, or a model that refuses an input,
+    does so before anything has moved.
+
+    >>> from micrograd_like import MLP, Adam, hinge_loss
+    >>> xor = [([0, 0], -1), ([0, 1], 1), ([1, 0], 1), ([1, 1], -1)]
+    >>> model = MLP(2, [8, 1], activation="tanh", rng=0)
+    >>> history = fit(model, xor, hinge_loss, Adam(model.parameters(), lr=0.1), epochs=60)
+    >>> print(history.epochs[-1])
+    epoch 60: loss 0.0000, accuracy 100.0%
 
     Args:
         model: called with a sample's inputs.
-        data: (inputs, target) pairs.
+        data: (inputs, target) pairs; or two arrays, the inputs' and the targets', with a row for each sample.
         loss: called with the model's output and the target; returns a Value.
         optimizer: what moves the parameters.
         epochs: how often every sample is used.
         batch_size: samples per step; None for all of them. The last batch of an epoch may be smaller.
         held_out: samples to measure after every epoch, never trained on.
-        correct: whether an output means its target; None for data without right and wrong.
+        correct: whether an output means its target. True for what `is_correct` says, False for data without right and
+            wrong; None, the default, is True for `cross_entropy`, `hinge_loss` and `binary_cross_entropy_with_logits`,
+            whose outputs mean classes, and False for other losses.
         rng: shuffles the samples before every epoch; a `random.Random`, or a seed for one.
         callbacks: each is called with a `Step` after the gradients are known and before the parameters move.
         progress: True for a progress bar (tqdm), False for none, None for one on a terminal that has tqdm.
@@ -133,118 +154,282 @@ def fit(
         AnomalyError: the loss or a gradient stopped being finite. The error says which operation was first, from which
             operands and on which line; the parameters are those before that step.
         ValueError: no samples, or a number out of its range; nothing has been trained.
+        TypeError: an argument of the wrong kind; nothing has been trained.
+        RuntimeError: a callback changed what the loop goes by.
     """
     samples = _samples("data", data)
-    rest = None if held_out is None else _samples("held_out", held_out)
-    for name, count in {"epochs": epochs, "batch_size": len(samples) if batch_size is None else batch_size}.items():
-        if not hasattr(count, "__index__") or isinstance(count, bool) or count < 1:
-            raise ValueError(f"expected {name} as a whole number of at least 1, got {count!r:.60}")
-    size = batch_size or len(samples)
-    shuffle = (rng if isinstance(rng, random.Random) else random.Random(rng)).shuffle
+    rest = [] if held_out is None else _samples("held_out", held_out)
+    epochs = whole_number("epochs", epochs)
+    size = len(samples) if batch_size is None else min(whole_number("batch_size", batch_size), len(samples))
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"expected an optimizer, such as SGD, got {type(optimizer).__name__}: {shown(optimizer)}")
+    shuffle, rule = generator("rng", rng).shuffle, _rule(correct, loss)
+    made: Runner = (
+        Compiled(model, loss, rule, samples, optimizer, size, rest)
+        if compiled
+        else Eager(model, loss, rule, samples, optimizer)
+    )
+    look_at("data", samples, model, loss)
+    look_at("held_out", rest, model, loss)
+    run, history = _Hunt(made, Eager(model, loss, None, samples, optimizer), size), History()
+    watch = _Watch(callbacks, model, samples, optimizer, history)
+    whole = made.takes_epochs and not callbacks
     order = list(range(len(samples)))
-    predict: Callable[[Any], Any] = model  # type: ignore[assignment]  # a model is called
-    run = CompiledModel(model, loss, samples, optimizer) if compiled else None
-    history = History()
     with progress_bar(progress, epochs * -(-len(samples) // size), "step") as bar:
-        for epoch in range(1, epochs + 1):
+        for _ in range(epochs):
             shuffle(order)
-            seen, hits = 0, 0
-            if run is not None and not callbacks and (whole := run.epoch(order, size)) is not None:
-                losses, outputs = whole
+            hits, first = 0, len(history.losses)
+            for rows in [order] if whole else batches(order, size):
+                losses, right = run.step(rows, None if whole else watch)
                 history.losses += losses
-                seen = len(samples)
-                hits = sum(correct(out, samples[i][1]) for out, i in zip(outputs, order, strict=True)) if correct else 0
-                if bar is not None:
-                    bar.update(len(losses))
-            for start in range(seen, len(samples), size):
-                rows = order[start : start + size]
-                batch = [samples[i] for i in rows]
-                outputs = []
-                total = _batch_loss(model, loss, batch, outputs) if run is None else run.step(rows, outputs)
-                if not isfinite(total.data):
-                    raise _first_non_finite(model, loss, batch, total, len(history.losses))
-                if run is None:
-                    optimizer.zero_grad()
-                    total.backward()
-                step = Step(len(history.losses), epoch, total, batch, model, optimizer, history)
-                for callback in callbacks:
-                    callback(step)
-                try:
-                    optimizer.step()
-                except ValueError as error:
-                    cause = _first_non_finite_gradient(model, loss, batch, optimizer, step.number)
-                    if cause is None:
-                        raise
-                    raise cause from error
-                history.losses.append(float(total))
-                seen += len(batch)
-                hits += sum(correct(out, y) for out, (_, y) in zip(outputs, batch, strict=True)) if correct else 0
-                if bar is not None:
-                    bar.update()
-                    bar.set_postfix_str(f"loss {float(total):.4f}", refresh=False)
-                if step.stop:
+                hits += right
+                _show(bar, losses)
+                if watch.stop:
                     break
-            measured: tuple[float | None, float | None] = (None, None)
-            if rest:
-                measured = run.evaluate(rest, correct) if run else evaluate(predict, rest, loss, correct)
-            history.epochs.append(_measure(history, epoch, seen, hits if correct else None, size, measured))
+            seen = min(size * (len(history.losses) - first), len(samples))
+            measured = made.evaluate(rest) if rest else (None, None)
+            history.epochs.append(_epoch(history, seen, size, hits if rule else None, measured))
             if bar is not None:
                 bar.write(str(history.epochs[-1]), file=sys.stderr)
-            if callbacks and step.stop:
+            if watch.stop:
                 break
     return history
 
 
-def _batch_loss(model: Any, loss: Any, batch: Sequence[Sample], outputs: list[Any]) -> Value:
-    losses = []
-    for x, target in batch:
-        outputs.append(model(x))
-        losses.append(loss(outputs[-1], target))
-    total = mean(losses)
-    if not isinstance(total, Value):
-        raise TypeError(f"expected the loss as a Value that depends on the model, got {type(total).__name__}")
-    return total
+class Runner(Protocol):
+    """What takes the steps and measures: in Python (`Eager`), or in machine code (`Compiled`)."""
+
+    takes_epochs: bool  # whether `step` takes the rows of a whole epoch at once
+
+    def step(self, rows: Sequence[int], before: Before | None) -> tuple[list[float], int]:
+        """Take the step of a mini-batch, the samples with these numbers: (its loss, how many outputs were correct).
+
+        `before` is called when the gradients are known, with the loss and the rows. None, where `takes_epochs`: take
+        all steps of an epoch, in the order of the rows, and return the loss of each.
+
+        Raises:
+            AnomalyError: the loss is not finite; nothing has moved.
+            ValueError: a parameter would stop being finite; nothing has moved.
+        """
+
+    def evaluate(self, samples: Sequence[Sample]) -> tuple[float, float | None]:
+        """Measure (mean loss, share of correct outputs, None where nothing is)."""
 
 
-def _first_non_finite(model: Any, loss: Any, batch: Sequence[Sample], total: Value, step: int) -> AnomalyError:
-    """The error for a loss that is not finite: computed once more with every operation watched, to name the line."""
-    try:
-        with detect_anomaly():
-            _batch_loss(model, loss, batch, [])
-    except AnomalyError as error:
-        return AnomalyError(f"step {step}: the loss is {total.data}: {error}", error.node, error.location)
-    node = next((node for node in topological(total) if not isfinite(node.data)), total)
-    return AnomalyError(f"step {step}: the loss is {total.data}: {describe(node)}", node)
+class Eager:
+    """Steps in Python, with the graph of each mini-batch's loss."""
+
+    takes_epochs = False
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Callable[[Any, Any], Any],
+        correct: Callable[[Any, Any], bool] | None,
+        samples: Sequence[Sample],
+        optimizer: Optimizer | None = None,
+    ) -> None:
+        self.model, self.loss, self.correct, self.samples, self.optimizer = model, loss, correct, samples, optimizer
+
+    def step(self, rows: Sequence[int], before: Before | None) -> tuple[list[float], int]:
+        assert self.optimizer is not None
+        assert before is not None
+        total, hits = self.batch_loss(rows)
+        check_loss(total)
+        self.optimizer.zero_grad()
+        total.backward()
+        before(total, rows)
+        self.optimizer.step()
+        return [float(total)], hits
+
+    def batch_loss(self, rows: Sequence[int]) -> tuple[Value, int]:
+        """Compute (mean loss, number of correct outputs) of the samples with these numbers."""
+        measured = [self._measure(*self.samples[i]) for i in rows]
+        return mean([loss for loss, _ in measured]), sum(hit for _, hit in measured)
+
+    def evaluate(self, samples: Sequence[Sample]) -> tuple[float, float | None]:
+        losses, hits = [], 0
+        for x, target in samples:
+            loss, hit = self._measure(x, target)
+            losses.append(float(loss))
+            hits += hit
+        return float(mean(losses)), None if self.correct is None else hits / len(samples)
+
+    def _measure(self, x: Any, target: Any) -> tuple[Any, bool]:
+        output = self.model(x)
+        return self.loss(output, target), self.correct is not None and bool(self.correct(output, target))
 
 
-def _first_non_finite_gradient(
-    model: Any, loss: Any, batch: Sequence[Sample], optimizer: SGD, step: int
-) -> AnomalyError | None:
-    """The error for a finite loss whose gradient is not, found as above; None where the gradient is not to blame."""
-    if all(isfinite(parameter.grad) for parameter in optimizer.parameters):
-        return None
-    try:
-        with detect_anomaly():
-            _batch_loss(model, loss, batch, []).backward()
-    except AnomalyError as error:
-        return AnomalyError(f"step {step}: the loss is finite, but {error}", error.node, error.location)
-    return None
+class _Watch:
+    """Show each step to the callbacks, and hold them to what they may change."""
+
+    def __init__(
+        self,
+        callbacks: Sequence[Callable[[Step], Any]],
+        model: Any,
+        samples: Sequence[Sample],
+        optimizer: Optimizer,
+        history: History,
+    ) -> None:
+        self.callbacks, self.model, self.samples = callbacks, model, samples
+        self.optimizer, self.history = optimizer, history
+        self.stop = False
+
+    def __call__(self, loss: Value, rows: Sequence[int]) -> None:
+        if not self.callbacks:
+            return
+        optimizer, history = self.optimizer, self.history
+        number, epochs, parameters = len(history.losses), len(history.epochs), list(optimizer.parameters)
+        batch = tuple(self.samples[i] for i in rows)
+        step = Step(number, epochs + 1, loss, batch, self.model, optimizer, history)
+        for callback in self.callbacks:
+            callback(step)
+            if (len(history.losses), len(history.epochs)) != (number, epochs):
+                raise RuntimeError(
+                    "a callback changed step.history, which the training loop writes; work on a copy of it"
+                )
+            if optimizer.parameters != parameters:
+                raise RuntimeError(
+                    "a callback changed step.optimizer.parameters under the loop; make another optimizer"
+                )
+        self.stop = step.stop
 
 
-def _measure(
-    history: History, epoch: int, seen: int, hits: int | None, size: int, held_out: tuple[float | None, float | None]
+class _Hunt:
+    """A runner whose failures say at which step, and which operation was the first to be not finite, on which line."""
+
+    def __init__(self, run: Runner, eager: Eager, size: int) -> None:
+        self.run, self.eager, self.size = run, eager, size
+        self.taken = 0  # steps
+
+    def step(self, rows: Sequence[int], before: Before | None) -> tuple[list[float], int]:
+        """Take steps as the runner does. Raises AnomalyError, which names the first operation, as `fit` promises."""
+        try:
+            losses, hits = self.run.step(rows, before)
+        except (AnomalyError, ValueError) as error:
+            if before is None:  # nothing has moved: one step after the other, up to the one that fails
+                steps = [self.step(batch, lambda *_: None) for batch in batches(rows, self.size)]
+                return [loss for losses, _ in steps for loss in losses], sum(hits for _, hits in steps)
+            cause = self._loss(rows, error) if isinstance(error, AnomalyError) else self._gradient(rows, error)
+            if cause is error:
+                raise
+            raise cause from (error if isinstance(error, ValueError) else None)
+        self.taken += len(losses)
+        return losses, hits
+
+    def _loss(self, rows: Sequence[int], error: AnomalyError) -> AnomalyError:
+        """The loss, computed once more with every operation watched, to name the line."""
+        if error.location is not None or error.node is None:  # it was watched already, by the user
+            return error
+        total = error.node
+        try:
+            with detect_anomaly():
+                self.eager.batch_loss(rows)
+        except AnomalyError as first:
+            return AnomalyError(f"step {self.taken}: {error}: {first}", first.node, first.location)
+        node = next((node for node in topological(total) if not isfinite(node.data)), total)
+        return AnomalyError(f"step {self.taken}: {error}: {describe(node)}", node)
+
+    def _gradient(self, rows: Sequence[int], error: ValueError) -> Exception:
+        """A finite loss with a gradient that is not, found in the same way; else the error as it is."""
+        assert self.eager.optimizer is not None
+        if all(isfinite(parameter.grad) for parameter in self.eager.optimizer.parameters):
+            return error
+        try:
+            with detect_anomaly():
+                self.eager.batch_loss(rows)[0].backward()
+        except AnomalyError as first:
+            return AnomalyError(f"step {self.taken}: the loss is finite, but {first}", first.node, first.location)
+        return error
+
+
+def look_at(name: str, samples: Sequence[Sample], model: Any, loss: Callable[[Any, Any], Any]) -> None:
+    """Let the model and the loss refuse a sample now, not when its turn comes.
+
+    The model is called for each kind of inputs (their lengths and types; whole numbers one by one, as they may pick a
+    value), and the loss for each target with the output of such inputs.
+    """
+    outputs: dict[Any, Any] = {}
+    tried = set()
+    for i, (x, target) in enumerate(samples):
+        try:
+            kind = _kind(x)
+            if kind not in outputs:
+                outputs[kind] = model(x)
+            if (kind, repr(target)) not in tried:
+                tried.add((kind, repr(target)))
+                if not isinstance(found := loss(outputs[kind], target), Value):
+                    raise TypeError(
+                        f"expected the loss as a Value that depends on the model, got {type(found).__name__}: {shown(found)}"
+                    )
+        except Exception as error:
+            error.add_note(f"That was sample {i} of {name}, before the first step; nothing has been trained.")
+            raise
+
+
+def _kind(x: Any) -> Any:
+    if isinstance(x, int):
+        return x
+    if isinstance(x, (list, tuple)):
+        return type(x), *map(_kind, x)
+    return type(x), getattr(x, "shape", None)
+
+
+def _epoch(
+    history: History, seen: int, size: int, hits: int | None, held_out: tuple[float | None, float | None]
 ) -> Epoch:
+    """The epoch that has just been done, of so many samples."""
     sizes = [min(size, seen - start) for start in range(0, seen, size)]
     weighted = [x * n for x, n in zip(history.losses[-len(sizes) :], sizes, strict=True)]
     accuracy = None if hits is None else hits / seen
-    return Epoch(epoch, len(history.losses), fsum(weighted) / seen, accuracy, *held_out)
+    return Epoch(len(history.epochs) + 1, len(history.losses), fsum(weighted) / seen, accuracy, *held_out)
 
 
-def _samples(name: str, data: Iterable[Sample]) -> list[Sample]:
-    samples = list(data)
+def _show(bar: Any, losses: Sequence[float]) -> None:
+    if bar is not None:
+        bar.update(len(losses))
+        bar.set_postfix_str(f"loss {losses[-1]:.4f}", refresh=False)
+
+
+def _rule(
+    correct: Callable[[Any, Any], bool] | bool | None, loss: Callable[[Any, Any], Any]
+) -> Callable[[Any, Any], bool] | None:
+    """The function that says whether an output is correct; None where nothing is."""
+    if correct is None:
+        correct = any(loss is each for each in OF_CLASSES)
+    if isinstance(correct, bool):
+        return is_correct if correct else None
+    if not callable(correct):
+        raise TypeError(
+            f"expected correct as a function, True, False or None, got {type(correct).__name__}: {shown(correct)}"
+        )
+    return correct
+
+
+def _samples(name: str, data: Any) -> list[Sample]:
+    """The samples as a list of pairs. A pair of arrays is taken apart into its rows."""
+    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(x, list) or hasattr(x, "__array__") for x in data):
+        xs, ys = (_rows(part) for part in data)
+        if len(xs) != len(ys):
+            raise ValueError(
+                f"expected as many targets as inputs in {name}, got {len(xs)} inputs and {len(ys)} targets"
+            )
+        data = list(zip(xs, ys, strict=True))
+    samples = listed(name, data, "(inputs, target) pairs, or as two arrays")
     if not samples:
         raise ValueError(f"expected {name} as at least one (inputs, target) pair, got none")
     for sample in samples:
-        if not isinstance(sample, Sequence) or len(sample) != 2:
-            raise ValueError(f"expected {name} as (inputs, target) pairs, got {sample!r:.60}")
+        if not isinstance(sample, Sequence) or isinstance(sample, str) or len(sample) != 2:
+            raise ValueError(f"expected {name} as (inputs, target) pairs, got {shown(sample)}")
     return samples
+
+
+def _rows(part: Any) -> list[Any]:
+    """An array's rows as lists of Python's own numbers."""
+    if isinstance(part, list):
+        return part
+    array = require("numpy", extra="compiled").asarray(part)
+    if not array.ndim:
+        raise TypeError(f"expected an array with a row for each sample, got one number: {shown(part)}")
+    rows: list[Any] = array.tolist()
+    return rows

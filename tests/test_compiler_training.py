@@ -142,7 +142,7 @@ def test_fit_compiled_stops_where_a_callback_says_and_measures_nothing_without_r
 
     history = mg.fit(
         model, moons(), mg.hinge_loss, mg.SGD(model.parameters(), 0.1), 5, 8, compiled=True, callbacks=[stop],
-        correct=None, held_out=moons(5), progress=False,
+        correct=False, held_out=moons(5), progress=False,
     )  # fmt: skip
     assert len(history.losses) == 3
     assert history.epochs[0].accuracy is history.epochs[0].held_out_accuracy is None

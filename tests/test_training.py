@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
+import sys
 from itertools import chain
 
+import numpy as np
 import pytest
 
 import micrograd_like as mg
@@ -171,8 +174,8 @@ def test_a_loss_that_is_not_finite_only_once_is_explained_from_its_graph():
     model, calls = line_model(), []
 
     def loss(output, target):
-        calls.append(target)
-        return output * (math.inf if len(calls) == 1 else 1.0)
+        calls.append(target)  # once for each target before the first step
+        return output * (math.inf if len(calls) == len(LINE) + 1 else 1.0)
 
     with pytest.raises(mg.AnomalyError, match=r"the loss is -?inf: mul\(.*\) = -?inf$") as error:
         mg.fit(model, LINE, loss, mg.SGD(model.parameters(), 0.1), epochs=1, correct=None)
@@ -243,3 +246,229 @@ def test_without_tqdm_training_is_silent_and_a_demanded_bar_names_the_extra(monk
     train(line_model(), epochs=1)
     with pytest.raises(ImportError, match=r"micrograd_like\[training\]"):
         train(line_model(), epochs=1, progress=True)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_by_default_the_bar_is_shown_on_a_terminal_and_nowhere_else(monkeypatch):
+    for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        train(line_model(), epochs=2)
+        assert ("epoch 2: loss" in stream.getvalue()) == shown
+        assert ("6/6" in stream.getvalue()) == shown
+
+
+def test_on_a_terminal_without_tqdm_training_is_silent(monkeypatch):
+    from micrograd_like import _extras
+
+    monkeypatch.setattr(_extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    train(line_model(), epochs=1)
+    assert sys.stderr.getvalue() == ""
+
+
+SIDES = [([-1.0], -1), ([0.5], 1), ([1.0], 1)]
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "correct", "measured"),
+    [
+        (mg.hinge_loss, None, True),
+        (mg.hinge_loss, False, False),
+        (mg.mse_loss, None, False),
+        (mg.mse_loss, True, True),
+        (lambda out, y: mg.hinge_loss(out, y), None, False),
+        (lambda out, y: mg.hinge_loss(out, y), is_correct, True),
+    ],
+)
+def test_accuracy_is_measured_where_outputs_mean_classes(loss, correct, measured, compiled):
+    """The loss says so, or the caller; a regression has none."""
+    model = line_model()
+    history = mg.fit(
+        model, SIDES, loss, mg.SGD(model.parameters(), 0.1), 1, held_out=SIDES, correct=correct, compiled=compiled
+    )
+    epoch = history.epochs[0]
+    assert epoch.accuracy == epoch.held_out_accuracy == (1.0 if measured else None)
+    assert mg.evaluate(model, SIDES, loss, correct) == (pytest.approx(epoch.held_out_loss), 1.0 if measured else None)
+
+
+def test_the_three_losses_of_classes_say_so():
+    for loss, data in (
+        (mg.cross_entropy, [([1.0], 0), ([2.0], 1)]),
+        (mg.binary_cross_entropy_with_logits, [([1.0], 0), ([2.0], 0.9)]),
+        (mg.hinge_loss, SIDES),
+    ):
+        model = mg.MLP(1, [2 if loss is mg.cross_entropy else 1], rng=0)
+        assert mg.evaluate(model, data, loss)[1] is not None
+        assert mg.evaluate(model, data, loss, False)[1] is None
+
+
+def test_a_probability_means_the_likelier_class():
+    assert is_correct(mg.Value(0.1), 0.7)
+    assert not is_correct(mg.Value(0.1), 0.3)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize(
+    "pair",
+    [
+        (np.array([x for x, _ in LINE]), np.array([y for _, y in LINE])),
+        ([x for x, _ in LINE], [y for _, y in LINE]),
+        (np.array([x for x, _ in LINE], dtype=np.float32), [y for _, y in LINE]),
+    ],
+)
+def test_data_may_be_a_pair_of_arrays(pair, compiled):
+    def losses(data):
+        model = line_model()
+        optimizer = mg.SGD(model.parameters(), lr=0.1)
+        return mg.fit(model, data, mg.mse_loss, optimizer, 3, 4, held_out=data, compiled=compiled).losses
+
+    assert losses(pair) == losses(LINE)
+    assert mg.evaluate(line_model(), pair, mg.mse_loss) == mg.evaluate(line_model(), LINE, mg.mse_loss)
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "message"),
+    [
+        (
+            (np.zeros((3, 1)), np.zeros(2)),
+            ValueError,
+            "expected as many targets as inputs in data, got 3 inputs and 2 targets",
+        ),
+        ((np.zeros((3, 1)), np.array(1.0)), TypeError, "expected an array with a row for each sample, got one number"),
+        (np.array(1.0), TypeError, r"expected data as \(inputs, target\) pairs, or as two arrays, got ndarray"),
+        (3, TypeError, r"expected data as \(inputs, target\) pairs, or as two arrays, got int: 3"),
+        (["ab"], ValueError, r"expected data as \(inputs, target\) pairs, got 'ab'"),
+    ],
+)
+def test_data_that_are_no_samples_are_named(data, error, message):
+    with pytest.raises(error, match=message):
+        mg.fit(line_model(), data, mg.mse_loss, mg.SGD([mg.Value(1.0)], 0.1), 1)
+    with pytest.raises(error, match=message):
+        mg.evaluate(line_model(), data, mg.mse_loss)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (([1.0, 2.0], 1.0), "expected 1 inputs"),
+        (([1.0], None), "number"),
+        ((["x"], 1.0), "number"),
+        (([1.0], 0.5), "hinge"),
+    ],
+)
+@pytest.mark.parametrize("part", ["data", "held_out"])
+def test_every_sample_is_looked_at_before_the_first_step(bad, message, part):
+    """Also those that come last, and those that are only measured."""
+    model = line_model()
+    before = model.state_dict()
+    loss = mg.hinge_loss if message == "hinge" else mg.mse_loss
+    good = [([0.5], 1)] * 20
+    arguments = {"data": good, "held_out": good, part: [*good, bad]}
+    with pytest.raises((ValueError, TypeError), match=message) as error:
+        mg.fit(model, loss=loss, optimizer=mg.SGD(model.parameters(), 0.1), epochs=1, batch_size=1, **arguments)
+    assert error.value.__notes__ == [f"That was sample 20 of {part}, before the first step; nothing has been trained."]
+    assert model.state_dict() == before
+
+
+def test_an_index_that_picks_nothing_is_found_before_the_first_step():
+    rows = [mg.Value(0.1), mg.Value(0.2)]
+    with pytest.raises(IndexError, match="gather: expected a whole number from 0 to 1, got 2"):
+        mg.fit(
+            lambda x: mg.gather(rows, x[0]), [([0], 1.0), ([1], 1.0), ([2], 1.0)], mg.mse_loss, mg.SGD(rows, 0.1), 1, 1
+        )
+    assert [row.data for row in rows] == [0.1, 0.2]
+
+
+def test_samples_of_different_lengths_are_fine():
+    w = mg.Value(0.5)
+    data = [([1.0], 1.0), ([1.0, 2.0], 3.0), ([1.0, 2.0, 3.0], 6.0)]
+    mg.fit(lambda x: mg.sum(w * each for each in x), data, mg.mse_loss, mg.SGD([w], 0.01), epochs=100)
+    assert w.data == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (lambda step: step.history.losses.clear(), RuntimeError, "a callback changed step.history"),
+        (lambda step: step.history.epochs.append(None), RuntimeError, "a callback changed step.history"),
+        (lambda step: step.optimizer.parameters.pop(), RuntimeError, "a callback changed step.optimizer.parameters"),
+        (lambda step: setattr(step, "batch", []), AttributeError, r"step\.batch cannot be replaced"),
+        (lambda step: setattr(step, "history", None), AttributeError, r"step\.history cannot be replaced"),
+        (lambda step: step.batch.clear(), AttributeError, "clear"),
+    ],
+)
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_callback_leaves_alone_what_the_loop_goes_by(change, error, message, compiled):
+    steps = []
+
+    def callback(step):
+        steps.append(step)
+        if len(steps) == 2:
+            change(step)
+
+    with pytest.raises(error, match=message):
+        train(line_model(), callbacks=[callback], compiled=compiled)
+    assert len(steps) == 2
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("kind", [mg.Adam, mg.AdamW])
+def test_any_optimizer_trains(kind, compiled):
+    model = line_model()
+    history = mg.fit(model, LINE, mg.mse_loss, kind(model.parameters(), 0.1), 40, 4, compiled=compiled)
+    assert history.epochs[-1].loss < 0.05 * history.epochs[0].loss
+
+
+def test_any_optimizer_trains_compiled_as_eager():
+    def losses(compiled):
+        model = mg.MLP(1, [3, 1], activation="tanh", rng=0)
+        optimizer = mg.AdamW(model.parameters(), lr=lambda step: 0.1 / (step + 1))
+        history = mg.fit(model, LINE, mg.mse_loss, optimizer, 5, 4, compiled=compiled)
+        return history.losses + model.parameters()[0:3] + [optimizer.steps, *optimizer.exp_avg]
+
+    for ours, theirs in zip(losses(False), losses(True), strict=True):
+        assert float(ours) == pytest.approx(float(theirs), rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_numpys_integers_count_as_pythons_do(kind, compiled):
+    history = train(line_model(), epochs=kind(100), batch_size=kind(7), compiled=compiled)
+    assert len(history.losses) == 200
+
+
+def test_other_wrong_arguments_are_named():
+    model = line_model()
+    with pytest.raises(TypeError, match=r"expected an optimizer, such as SGD, got float: 0\.1"):
+        mg.fit(model, LINE, mg.mse_loss, 0.1, 1)
+    with pytest.raises(TypeError, match=r"expected rng as a random\.Random or a seed, got str: 'x'"):
+        train(model, rng="x")
+    with pytest.raises(TypeError, match=r"expected rng as a random\.Random or a seed, got NoneType"):
+        train(model, rng=None)
+    with pytest.raises(TypeError, match=r"expected correct as a function, True, False or None, got int: 3"):
+        train(model, correct=3)
+
+
+def test_in_a_block_that_watches_the_error_is_the_blocks():
+    model = line_model()
+    with pytest.raises(mg.AnomalyError, match=r"^log\(") as error, mg.detect_anomaly():
+        mg.fit(model, LINE, lambda out, y: (out * 0).log() + y, mg.SGD(model.parameters(), 0.1), 1)
+    assert error.value.location.startswith(__file__)
+
+
+def test_a_loss_that_is_not_finite_is_hunted_down_where_epochs_are_compiled_too():
+    """The step is found, and the steps before it are kept."""
+    whole, stepwise = line_model(), line_model()
+    for model, callbacks in ((whole, []), (stepwise, [lambda step: None])):
+        with pytest.raises(
+            mg.AnomalyError, match=r"step \d+: the loss is (inf|nan): \w+\(.*recorded at .*:\d+"
+        ) as error:
+            mg.fit(model, LINE, mg.mse_loss, mg.SGD(model.parameters(), lambda step: 10.0**step), 99, 4,
+                   compiled=True, callbacks=callbacks)  # fmt: skip
+        assert int(str(error.value).split()[1][:-1]) > 3
+    assert whole.state_dict() == pytest.approx(stepwise.state_dict(), rel=1e-9)

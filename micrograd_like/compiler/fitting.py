@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from micrograd_like.anomaly import check_loss
+from micrograd_like.checks import assign
 from micrograd_like.compiler.program import Training, compile
 from micrograd_like.engine import Value
-from micrograd_like.optim import SGD
+from micrograd_like.optim import SGD, Optimizer
+
+Samples = Sequence[tuple[Any, Any]]
 
 
-class CompiledModel:
-    """A model with its loss, compiled; per sample the program computes (loss, output)."""
+class Compiled:
+    """Steps and measurements in machine code; per sample the program computes (loss, output).
 
-    def __init__(self, model: Any, loss: Callable[[Any, Any], Any], samples: Sequence[tuple[Any, Any]], optimizer: SGD):
-        trained = dict.fromkeys(optimizer.parameters)
-        self.parameters = list(trained | dict.fromkeys(model.parameters()))
-        self.optimizer = optimizer
+    A `training.Runner`. Samples have all the same shape, those of `held_out` too.
+
+    Raises:
+        ValueError: a sample has another shape than the first.
+        TypeError: a sample is not made of numbers, or the loss is no value.
+        TraceError: the model or the loss does what cannot be compiled.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        loss: Callable[[Any, Any], Any],
+        correct: Callable[[Any, Any], bool] | None,
+        samples: Samples,
+        optimizer: Optimizer,
+        batch_size: int,
+        held_out: Samples = (),
+    ) -> None:
+        self.parameters = list(dict.fromkeys([*optimizer.parameters, *model.parameters()]))
+        self.optimizer, self.samples, self.correct, self.batch_size = optimizer, samples, correct, batch_size
+        self.takes_epochs = type(optimizer) is SGD and self.parameters == optimizer.parameters
 
         def both(x: Any, y: Any) -> tuple[Any, Any]:
             output = model(x)
@@ -24,51 +45,47 @@ class CompiledModel:
 
         x, y = samples[0]
         shapes = _shape("the inputs", x), _shape("the target", y)
-        for i, sample in enumerate(samples):
-            for name, part, shape in zip(("the inputs", "the target"), sample, shapes, strict=True):
-                if (found := _shape(name, part)) != shape:
-                    raise ValueError(f"sample {i}: expected {name} of the shape {shape}, as in sample 0, got {found}")
-        _check_targets(loss, model(x), [y for _, y in samples])
+        _check_shapes("sample", samples, shapes)
+        _check_shapes("held_out sample", held_out, shapes)
         self.program = compile(both, self.parameters, x=shapes[0], y=shapes[1])
-        if not self.program._has_loss:
-            raise TypeError("expected the loss as a Value that depends on the model, got a list or tuple of values")
         self.arrays, self.count = self.program._arrays(_columns(samples), {})
 
-    def epoch(self, order: Sequence[int], batch_size: int) -> tuple[list[float], list[Any]] | None:
-        """One epoch's steps: (the loss of each, the output of each sample in this order); None if a number overflows."""
-        if self.parameters != self.optimizer.parameters:
-            return None
-        training = Training(self.program, self.optimizer, self.arrays, self.count, batch_size)
-        try:
-            losses = training.run(self.program._numpy.array([order]))
-        except ValueError:
-            return None
-        return losses.tolist(), self._outputs(training.outputs)
-
-    def step(self, rows: Sequence[int], outputs: list[Any]) -> Value:
-        """The mean loss of some samples, and its gradient in the parameters' `.grad`."""
+    def step(
+        self, rows: Sequence[int], before: Callable[[Value, Sequence[int]], None] | None
+    ) -> tuple[list[float], int]:
+        if before is None:
+            assert isinstance(self.optimizer, SGD)
+            training = Training(self.program, self.optimizer, self.arrays, self.count, self.batch_size)
+            losses = training.run(self.program._numpy.array([rows])).tolist()
+            return losses, self._hits(training.outputs, [self.samples[i] for i in rows])
         arrays = [array[list(rows)] for array in self.arrays]
-        loss, gradient, values = self.program._gradient(arrays, len(rows), with_outputs=True)
-        outputs += self._outputs(values)
-        for p, g in zip(self.parameters, gradient.tolist(), strict=True):
-            p.grad = g
-        return Value(loss)
+        loss, gradient, outputs = self.program._gradient(arrays, len(rows), with_outputs=True)
+        total = Value(loss)
+        check_loss(total)
+        assign((self.parameters, "grad", gradient.tolist()))
+        before(total, rows)
+        self.optimizer.step()
+        return [loss], self._hits(outputs, [self.samples[i] for i in rows])
 
-    def evaluate(
-        self, samples: Sequence[tuple[Any, Any]], correct: Callable[[Any, Any], bool] | None
-    ) -> tuple[float, float | None]:
-        """(mean loss, share of correct outputs), as the function of that name."""
-        values = self.program._run_outputs(_columns(samples), {})
+    def evaluate(self, samples: Samples) -> tuple[float, float | None]:
         loss = self.program(*_columns(samples))
-        if correct is None:
+        if self.correct is None:
             return loss, None
-        hits = [correct(out, y) for out, (_, y) in zip(self._outputs(values), samples, strict=True)]
-        return loss, sum(hits) / len(samples)
+        return loss, self._hits(self.program._run_outputs(_columns(samples), {}), samples) / len(samples)
 
-    def _outputs(self, values: Any) -> list[Any]:
-        """The model's outputs for each sample, as the model returns them."""
+    def _hits(self, outputs: Any, samples: Samples) -> int:
+        """How many outputs, as the model returns them, are correct."""
+        if self.correct is None:
+            return 0
         structure = self.program._structure[1]
-        return [_structured(structure, row) for row in values.tolist()]
+        found = [_structured(structure, row) for row in outputs.tolist()]
+        return sum(bool(self.correct(out, y)) for out, (_, y) in zip(found, samples, strict=True))
+
+
+def batches(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    """The rows of each mini-batch; the last one may have fewer."""
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def _structured(structure: Any, row: list[float]) -> Any:
@@ -87,12 +104,8 @@ def _shape(name: str, x: Any) -> tuple[int, ...]:
     return (len(x), *(_shape(name, x[0]) if len(x) else ())) if isinstance(x, Sequence) else ()
 
 
-def _check_targets(loss: Callable[[Any, Any], Any], output: Any, targets: Sequence[Any]) -> None:
-    """Let the loss itself refuse a target; where it is traced it sees symbols, of which it can refuse none."""
-    numbers = _numbers(output)
-    for target in {repr(y): y for y in targets}.values():
-        loss(numbers, target)
-
-
-def _numbers(output: Any) -> Any:
-    return [_numbers(x) for x in output] if isinstance(output, Sequence) else Value(float(output))
+def _check_shapes(name: str, samples: Samples, shapes: tuple[tuple[int, ...], ...]) -> None:
+    for i, sample in enumerate(samples):
+        for what, part, shape in zip(("the inputs", "the target"), sample, shapes, strict=True):
+            if (found := _shape(what, part)) != shape:
+                raise ValueError(f"{name} {i}: expected {what} of the shape {shape}, as in sample 0, got {found}")
