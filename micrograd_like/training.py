@@ -19,6 +19,7 @@ from micrograd_like.graph import topological
 from micrograd_like.ieee import isfinite
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
+from micrograd_like.order import shuffled
 
 Sample = tuple[Any, Any]  # (inputs, target)
 Before = Callable[[Value, Sequence[int]], None]  # what a step calls when its gradients are known
@@ -163,7 +164,7 @@ def fit(
     size = len(samples) if batch_size is None else min(whole_number("batch_size", batch_size), len(samples))
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"expected an optimizer, such as SGD, got {type(optimizer).__name__}: {shown(optimizer)}")
-    shuffle, rule = generator("rng", rng).shuffle, _rule(correct, loss)
+    random_order, rule = generator("rng", rng), _rule(correct, loss)
     made: Runner = (
         Compiled(model, loss, rule, samples, optimizer, size, rest)
         if compiled
@@ -174,10 +175,9 @@ def fit(
     run, history = _Hunt(made, Eager(model, loss, None, samples, optimizer), size), History()
     watch = _Watch(callbacks, model, samples, optimizer, history)
     whole = made.takes_epochs and not callbacks
-    order = list(range(len(samples)))
     with progress_bar(progress, epochs * -(-len(samples) // size), "step") as bar:
         for _ in range(epochs):
-            shuffle(order)
+            order = shuffled(len(samples), random_order)
             hits, first = 0, len(history.losses)
             for rows in [order] if whole else batches(order, size):
                 losses, right = run.step(rows, None if whole else watch)

@@ -12,6 +12,7 @@ import mpmath
 from compiler_programs import EXACT, PICKS, random_program, samples
 
 from micrograd_like import SGD, Value, compile, gradient, graph, mean, ops
+from micrograd_like.order import shuffled
 from micrograd_like.testing import Expression, assert_exact, gradcheck
 
 RATIONAL = [
@@ -134,12 +135,12 @@ def steps_of_compiled_programs_are_eager_ones(seed: int) -> None:
     shuffle, epochs = rng.random() < 0.5, rng.randint(1, 2)
     before = [p.data for p in parameters]
     program = compile(function, parameters, cached=False, x=size, k=PICKS)
-    order, shuffler = list(range(len(rows))), random.Random(3)
+    order, rng = list(range(len(rows))), random.Random(3)
     optimizer, expected = SGD(parameters, **rule), []
     try:
         for _ in range(epochs):
             if shuffle and batch is not None and batch < len(rows):
-                shuffler.shuffle(order)
+                order = shuffled(len(rows), rng)
             for start in range(0, len(rows), batch or len(rows)):
                 some = order[start : start + (batch or len(rows))]
                 optimizer.zero_grad()

@@ -1,8 +1,10 @@
 """Compiled programs compute what the eager engine computes: losses bit for bit, gradients to the last few ulps."""
 
 import math
+import pickle
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import mpmath
@@ -230,3 +232,94 @@ def test_inputs_may_have_shapes() -> None:
     program = mg.compile(lambda m: p * sum(m[r][c] * (r - c) for r in range(2) for c in range(3)), [p], m=(2, 3))
     x = np.arange(12.0).reshape(2, 2, 3)
     assert program.losses(m=x).tolist() == [2 * sum(s[r][c] * (r - c) for r in range(2) for c in range(3)) for s in x]
+
+
+def test_parameters_may_be_a_vector() -> None:
+    model = mg.MLP(3, [5, 2], rng=0)
+    program = mg.compile(lambda x, y: (mg.cross_entropy(model(x), y), model(x)), model.parameters(), x=3, y=())
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(13, 3)), rng.integers(0, 2, 13)
+    theta = program.theta()
+    assert theta.tolist() == [p.data for p in model.parameters()]
+    moved = theta + 0.25
+    at = [
+        program(x, y, at=moved),
+        program.losses(x, y, at=moved),
+        program.outputs(x, y, at=moved)[1],
+        *program.gradient(x, y, at=moved),
+        *program.gradient(x, y, at=moved.tolist()),
+        *program.gradient(x, y, at=np.repeat(moved, 2)[::2]),
+    ]
+    assert program.theta().tolist() == theta.tolist()  # nothing was written to the parameters
+    assert program(x, y) != at[0]
+    for p, v in zip(model.parameters(), moved.tolist(), strict=True):
+        p.data = v
+    own = [
+        program(x, y),
+        program.losses(x, y),
+        program.outputs(x, y)[1],
+        *[v for _ in range(3) for v in program.gradient(x, y)],
+    ]
+    for one, other in zip(at, own, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for wrong, error, message in [
+        (theta[:-1], ValueError, r"expected at as 32 numbers, one for each parameter, got the shape \(31,\)"),
+        (theta[None], ValueError, "got the shape"),
+        (["a"] * 32, TypeError, "expected at as 32 numbers"),
+        ([1.0, [2.0]], ValueError, "expected at as 32 numbers"),
+    ]:
+        with pytest.raises(error, match=message):
+            program(x, y, at=wrong)
+
+
+def test_a_bound_program_is_a_function_of_the_parameters() -> None:
+    model = mg.MLP(3, [5, 2], rng=0)
+    program = mg.compile(lambda x, y: mg.cross_entropy(model(x), y), model.parameters(), x=3, y=())
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(13, 3)), rng.integers(0, 2, 13).astype(float)
+    step, theta = program.bind(x, y), program.theta()
+    for at in (None, theta, None, theta + 0.5, (theta - 0.5).tolist(), theta, theta, None):
+        loss, gradient = step(at)
+        expected = program.gradient(x, y, at=at)
+        assert loss == expected[0]
+        assert gradient.tolist() == expected[1].tolist()
+    theta *= 2
+    assert step(theta)[0] == program(x, y, at=theta)  # the same array with other numbers
+    x[:] += 1.0
+    assert step(theta)[0] == program(x, y, at=theta)
+    model.parameters()[0].data += 1.0
+    assert step()[0] == program(x, y)
+    assert step()[1] is step.gradient
+    y[3] = 2.0
+    with pytest.raises(IndexError, match="sample 3: y picks one of 2 values"):
+        step()
+    with pytest.raises(ValueError, match="expected at as 32 numbers"):
+        step(theta[1:])
+
+
+def test_where_no_gradient_flows_a_bound_program_takes_care_too() -> None:
+    p = [Value(0.5), Value(-1.5), Value(0.25)]
+    program = mg.compile(lambda x: SKIPPED["a neuron behind a closed ReLU"](x, p), p, x=2)
+    rows = np.array([[0.5, 0.25], [-math.inf, 1.0]])
+    loss, gradient = program.bind(rows)()
+    assert loss == program(rows)
+    assert gradient.tolist() == program.gradient(rows)[1].tolist()
+    assert np.isfinite(gradient).all()
+
+
+def test_threads_call_a_program_side_by_side() -> None:
+    model = mg.MLP(4, [9, 3], rng=0)
+    program = mg.compile(lambda x, y: mg.cross_entropy(model(x), y), model.parameters(), x=4, y=())
+    rng = np.random.default_rng(0)
+    work = [
+        (rng.normal(size=(n, 4)), rng.integers(0, 3, n), program.theta() * s)
+        for n, s in zip(range(1, 400, 7), np.linspace(-1, 1, 60), strict=False)
+    ]
+    expected = [program.gradient(x, y, at=theta) for x, y, theta in work]
+    fresh = pickle.loads(pickle.dumps(program))  # its machine code is loaded by whoever is first
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            found = list(pool.map(lambda w: fresh.gradient(w[0], w[1], at=w[2]), work))
+            for (loss, gradient), (right, wanted) in zip(found, expected, strict=True):
+                assert loss == right
+                assert gradient.tolist() == wanted.tolist()

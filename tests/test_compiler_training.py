@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import micrograd_like as mg
 from micrograd_like import Value
 from micrograd_like.compiler import runtime
 from micrograd_like.compiler.program import Training
+from micrograd_like.order import shuffled
 
 
 def moons(n: int = 37) -> list[tuple[list[float], int]]:
@@ -54,30 +56,96 @@ def test_a_step_of_plain_sgd_where_gather_picks_among_parameters() -> None:
     assert [p.data for p in rows] == [0.75, -0.25]
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda ps: mg.Adam(ps, lambda step: 0.02 / (1 + 0.1 * step)),
+        lambda ps: mg.Adam(ps, 0.01, betas=(0.5, 0.9), weight_decay=0.1),
+        lambda ps: mg.AdamW(ps, 0.01),
+        lambda ps: mg.SGD(ps, 0.05, momentum=0.9, weight_decay=0.01),
+        lambda ps: Lion(ps, 0.01),
+    ],
+    ids=["Adam", "Adam with decay", "AdamW", "SGD", "a rule of one's own"],
+)
+def test_any_optimizer_takes_the_steps_of_its_rule(make: Callable[[Any], mg.Optimizer]) -> None:
+    """One sample and linear losses, so that gradients are the eager ones to the last bit: and then all else is."""
+    x = np.random.default_rng(0).normal(size=(6, 11))
+    runs = []
+    for compiled in (False, True):
+        p = [Value(math.sin(k)) for k in range(11)]
+        optimizer = make(p)
+        function = lambda x, p=p: mg.dot(p, x, 0.0) * 1.0  # noqa: E731
+        if compiled:
+            program = mg.compile(function, p, x=11)
+            losses = program.train(x[:4], optimizer=optimizer, epochs=2, batch_size=1, shuffle=False).tolist()
+            losses += program.train(x[4:], optimizer=optimizer, batch_size=1, shuffle=False).tolist()
+        else:
+            losses = []
+            for row in [*x[:4], *x[:4], *x[4:]]:
+                optimizer.zero_grad()
+                loss = function(row.tolist())
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.data)
+        state = [getattr(optimizer, name) for name in optimizer.STATE]
+        runs.append((losses, [v.data for v in p], state, optimizer.steps))
+    assert runs[0] == runs[1]
+
+
+class Lion(mg.Optimizer):
+    """The sign of a running mean (X. Chen et al., 2023), a rule with a state and a piecewise function."""
+
+    STATE = ("means",)
+
+    def rule(self, p: Any, g: Any, m: Any, lr: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        return p - lr * mg.where(0.9 * m + 0.1 * g, 1.0, -1.0), 0.99 * m + 0.01 * g
+
+
+def test_what_is_no_optimizer_of_the_program_is_refused_before_anything_moves() -> None:
+    p, q = Value(1.0), Value(2.0)
+    program = mg.compile(lambda x: p * x + q, [p, q], x=())
+
+    class Wrong(mg.Optimizer):
+        def rule(self, p: Any, g: Any, lr: Any) -> Any:  # type: ignore[override]
+            return p - lr * g
+
+    class Branching(mg.Optimizer):
+        def rule(self, p: Any, g: Any, lr: Any) -> Any:  # type: ignore[override]
+            return (p - lr * g if g > 0 else p,)
+
+    for optimizer, error, message in [
+        (mg.SGD([p], 0.1), ValueError, "an optimizer of this program's parameters, in their order"),
+        (mg.SGD([q, p], 0.1), ValueError, "an optimizer of this program's parameters, in their order"),
+        (0.1, TypeError, "expected an Optimizer, got float: 0.1"),
+        (Wrong([p, q], 0.1), mg.TraceError, "expected a tuple of the new p"),
+        (Branching([p, q], 0.1), mg.TraceError, "cannot be compared"),
+    ]:
+        with pytest.raises(error, match=message):
+            program.train([1.0], optimizer=optimizer)  # type: ignore[arg-type]
+    assert (p.data, q.data) == (1.0, 2.0)
+
+
 def test_without_a_shuffle_every_epoch_takes_the_samples_as_they_come() -> None:
     p = Value(0.0)
     program = mg.compile(lambda x: (p - x) ** 2, [p], x=())
     assert program.sgd([1.0, 3.0], lr=0.5, batch_size=1, epochs=2, shuffle=False).tolist() == [1.0, 4.0, 4.0, 4.0]
 
 
-def test_orders_are_shuffled_as_python_shuffles_lists() -> None:
-    machine = mg.compile(lambda x: x * 2, [], x=())
-    machine([1.0])
-    shuffled = machine._machine.shuffled  # type: ignore[union-attr]
-    for n, count in [(0, 2), (1, 3), (2, 5), (17, 4), (1000, 3), (5000, 1)]:
-        mine, pythons = random.Random(n), random.Random(n)
-        orders = shuffled(mine, np.arange(n), count)
-        expected = list(range(n))
-        for order in orders.tolist():
-            pythons.shuffle(expected)
-            assert order == expected
-        assert mine.getstate() == pythons.getstate()
+def test_orders_are_those_of_a_loop_in_python_and_leave_the_generator_as_it_does() -> None:
+    program = mg.compile(lambda x: x * 2, [], x=())
 
     class Unusual(random.Random):
-        def shuffle(self, x: Any) -> None:
-            x.reverse()
+        def getrandbits(self, bits: int) -> int:
+            return 7  # equal keys: the samples stay in order
 
-    assert shuffled(Unusual(0), np.arange(4), 2).tolist() == [[3, 2, 1, 0], [0, 1, 2, 3]]
+    for n, epochs in [(1, 3), (2, 5), (17, 4), (1000, 3), (5000, 1)]:
+        mine, pythons = random.Random(n), random.Random(n)
+        orders = Training(program._ready, mg.SGD([Value(1.0)], 0.1), [np.zeros(n)], n, 1).shuffled(mine, epochs)
+        assert orders.tolist() == [shuffled(n, pythons) for _ in range(epochs)]
+        assert mine.getstate() == pythons.getstate()
+        assert sorted(orders[-1].tolist()) == list(range(n))
+    unusual = Training(program._ready, mg.SGD([Value(1.0)], 0.1), [np.zeros(4)], 4, 1).shuffled(Unusual(0), 2)
+    assert unusual.tolist() == [[0, 1, 2, 3]] * 2
 
 
 def test_many_epochs_at_once_are_the_same_as_one_by_one() -> None:
@@ -99,7 +167,7 @@ def test_steps_that_were_not_taken_are_not_counted() -> None:
     program = mg.compile(lambda x, y: mg.hinge_loss(model(x), y), model.parameters(), x=2, y=())
     arrays, count = program._arrays(([s for s, _ in moons()], [t for _, t in moons()]), {})
     with pytest.raises(ValueError, match="lr at step 3"):
-        Training(program, optimizer, arrays, count, 8).run(np.arange(count)[None])
+        Training(program._ready, optimizer, arrays, count, 8).run(np.arange(count)[None])
     assert optimizer.steps == 0
     assert [p.data for p in model.parameters()] == before
 
@@ -245,7 +313,8 @@ def test_numpys_whole_numbers_count_without_wrapping() -> None:
 
 
 def test_more_steps_than_can_be_counted_are_refused() -> None:
-    program = mg.compile(lambda x: x * 1.0, [], x=())
+    p = Value(1.0)
+    program = mg.compile(lambda x: x * p, [p], x=())
     with pytest.raises(ValueError, match=r"expected at most 1,000,000,000 steps in one call, got epochs=3,000,000,000"):
         program.sgd([1.0], lr=0.1, epochs=3 * 10**9)
 
@@ -283,3 +352,14 @@ def test_an_array_may_change_between_calls() -> None:
     assert program(x[:1]) == 12.0
     assert program(np.ones(50)) == 3.0
     assert program(x) == 12.0
+
+
+def test_fit_compiled_takes_whole_epochs_with_any_rule() -> None:
+    data = [([random.Random(i).gauss(0, 1) for _ in range(6)], i % 3) for i in range(40)]
+    histories = []
+    for compiled in (False, True):
+        model = mg.MLP(6, [5, 3], rng=0)
+        optimizer = mg.AdamW(model.parameters(), 0.05)
+        histories.append(mg.fit(model, data, mg.cross_entropy, optimizer, 3, 16, compiled=compiled, progress=False))
+        assert optimizer.steps == 9
+    np.testing.assert_allclose(histories[1].losses, histories[0].losses, rtol=1e-9)

@@ -11,7 +11,7 @@ PACKAGE = Path(micrograd_like.__file__).parent
 
 # From the bottom to the top. A module imports only from lines above its own, or from its own.
 LEVELS = [
-    {"_extras", "caller", "checks", "ieee", "graph"},
+    {"_extras", "caller", "checks", "ieee", "graph", "order"},
     {"data", "pictures"},
     {"ops"},
     {"engine"},
@@ -23,6 +23,12 @@ LEVELS = [
     {"explain"},
     {"player", "tutor"},
     {"__init__", "cli", "__main__"},
+]
+# The same of the compiler's own files: its stages, one after the other, and what runs them.
+COMPILER = [
+    *["trace", "flow", "loops", "nest", "sums", "adjoint"],
+    *["writer", "machine", "emit", "gradients", "blocks", "entry", "steps"],
+    *["native", "objects", "arrays", "runtime", "train", "program", "fitting", "__init__"],
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 # What a plain `import micrograd_like` may need from outside the standard library.
@@ -65,6 +71,16 @@ def test_imports_go_down_only(module: Path) -> None:
         assert level(target) <= level(own), f"{module} imports {imported}, which is above it"
         if level(target) == level(own) and target != own:
             assert own not in _imported_by(target), f"{module} and {target} import each other"
+
+
+def test_the_compilers_stages_know_the_ones_before_them_only() -> None:
+    assert sorted(COMPILER) == sorted(path.stem for path in (PACKAGE / "compiler").glob("*.py"))
+    for place, name in enumerate(COMPILER):
+        for imported in imports(Path("compiler", f"{name}.py")):
+            if imported.startswith("micrograd_like.compiler."):
+                other = imported.split(".")[2]
+                if other in COMPILER:
+                    assert other in COMPILER[:place], f"compiler/{name}.py imports {other}, which comes after it"
 
 
 def _imported_by(name: str) -> set[str]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any
 
 from micrograd_like.compiler import emit
 from micrograd_like.compiler.adjoint import Adjoint, adjoint
-from micrograd_like.compiler.emit import Emitter, Shape, definitions
+from micrograd_like.compiler.emit import Emitter, Shape
 from micrograd_like.compiler.gradients import Rows, contributions
 from micrograd_like.compiler.loops import For, Table, Term
+from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.nest import (
     ADJOINT,
     CONST,
@@ -47,7 +49,8 @@ class Parts:
 
     shared: Nests
     sample: Nests
-    widths: tuple[int, ...]  # of the inputs, flat
+    shapes: dict[str, tuple[int, ...]]  # of the inputs
+    gathers: list[tuple[int, int]]  # (number of a sample, how many values it picks from)
     parameters: int
     constants: list[float]
     outputs: int
@@ -80,6 +83,11 @@ class Parts:
                 width = term.width
                 for row in term.rows:
                     self.rows += [*row, *[0] * (width - len(row))]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many numbers each input has."""
+        return tuple(map(prod, self.shapes.values()))
 
     @property
     def inputs(self) -> int:
@@ -143,7 +151,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     e.label("entry")
 
     places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
-    names = [at(e, vector, "%frames", place) for place in places]
+    names = [e.at(vector, "%frames", place) for place in places]
     pointers = ", ".join(f"ptr {p}" for p in names) + _REST
 
     def frame(counter: str) -> tuple[list[str], str]:
@@ -160,49 +168,41 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     def between(counter: str, _: Any) -> list[str]:
         here, first = frame(counter)
         for k in range(parts.outputs):
-            value = e.put(f"load {vector}, ptr {at(e, vector, here[1], sample.outputs + k)}, align {align}")
+            value = e.put(f"load {vector}, ptr {e.at(vector, here[1], sample.outputs + k)}, align {align}")
             for lane in range(lanes):
                 x = e.put(f"extractelement {vector} {value}, i64 {lane}") if lanes > 1 else value
                 row = e.put(f"add nsw i64 {first}, {lane}")
                 place = e.put(f"add nsw i64 {e.put(f'mul nsw i64 {row}, {parts.outputs}')}, {k}")
-                e.do(f"store double {x}, ptr {at(e, 'double', '%out', place)}, align 8")
+                e.do(f"store double {x}, ptr {e.at('double', '%out', place)}, align 8")
         for start, count in _runs(sample.backward.zeroed, sample.slots):
-            there = at(e, vector, here[2], start)
-            e.do(f"call void @llvm.memset.p0.i64(ptr {there}, i8 0, i64 {count * lanes * 8}, i1 false)")
-        e.do(f"store {vector} {_seeds(e, first)}, ptr {at(e, vector, here[2], sample.outputs)}, align {align}")
+            e.clear(e.at(vector, here[2], start), count * lanes * 8)
+        e.do(f"store {vector} {_seeds(e, first)}, ptr {e.at(vector, here[2], sample.outputs)}, align {align}")
         return []
 
     e.loop("%groups", [], before)
     e.do(f"call void @forward({pointers})")
     e.loop("%groups", [], between)
-    e.do("%wants = icmp ne i64 %mode, 0")
-    e.do("br i1 %wants, label %back, label %end")
-    e.label("back")
-    e.do(f"call void @sweep({pointers})")
-    e.do(f"call void @contribute({pointers})")
-    e.do("br label %end")
-    e.label("end")
+
+    def backward() -> None:
+        e.do(f"call void @sweep({pointers})")
+        e.do(f"call void @contribute({pointers})")
+
+    e.when(e.put("icmp ne i64 %mode, 0"), backward)
     body = "\n".join(e.lines)
     return "\n".join([
         *nests,
         f"define void @block({_BLOCK}) #0 {{\n{body}\n  ret void\n}}",
-        "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
         *definitions(used | e.used),
         ATTRIBUTES,
     ])  # fmt: skip
 
 
-ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }'
 _REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables, i64 %groups"
 _BLOCK = (
     "ptr noalias %frames, i64 %groups, i64 %first, i64 %last, ptr noalias %rows, ptr noalias %inputs, "
     "ptr noalias %params, ptr noalias %shared, ptr noalias %consts, ptr noalias %tables, double %seed, "
     "ptr noalias %gp, ptr noalias %gs, ptr noalias %out, i64 %mode"
 )
-
-
-def at(e: Emitter, unit: str, pointer: str, index: int | str) -> str:
-    return e.put(f"getelementptr {unit}, ptr {pointer}, i64 {index}")
 
 
 def section(
@@ -264,17 +264,17 @@ def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str, counter: str,
         if e.lanes > 1:
             e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
             place = e.put(f"call i64 @llvm.smin.i64(i64 {place}, i64 {final})")
-        samples.append(e.put(f"load i64, ptr {at(e, 'i64', '%rows', place)}, align 8"))
+        samples.append(e.put(f"load i64, ptr {e.at('i64', '%rows', place)}, align 8"))
     copies = None
     if rows is not None:
         group = e.put(f"mul nuw nsw i64 {counter}, {e.lanes * rows.width}")
-        copies = at(e, "double", at(e, "double", "%frames", group), rows.start)
+        copies = e.at("double", e.at("double", "%frames", group), rows.start)
     start = 0
     for k, width in enumerate(parts.widths):
-        source = e.put(f"load ptr, ptr {at(e, 'ptr', '%inputs', k)}, align 8")
-        sources = [at(e, "double", source, e.put(f"mul nsw i64 {sample}, {width}")) for sample in samples]
-        copied = None if copies is None else at(e, "double", copies, start)
-        _load_input(e, width, sources, at(e, e.type, frame, start), copied, parts.row)
+        source = e.put(f"load ptr, ptr {e.at('ptr', '%inputs', k)}, align 8")
+        sources = [e.at("double", source, e.put(f"mul nsw i64 {sample}, {width}")) for sample in samples]
+        copied = None if copies is None else e.at("double", copies, start)
+        _load_input(e, width, sources, e.at(e.type, frame, start), copied, parts.row)
         start += width
 
 
@@ -283,26 +283,26 @@ def _load_input(e: Emitter, width: int, sources: list[str], target: str, copies:
     squares = width // 4 * 4 if copies is not None and e.lanes % 4 == 0 else 0
 
     def four(counter: str, _: Any) -> list[str]:
-        here = at(e, "double", str(copies), counter)
-        there = at(e, e.type, target, counter)
+        here = e.at("double", str(copies), counter)
+        there = e.at(e.type, target, counter)
         for lane in range(0, e.lanes, 4):
             square = []
             for k in range(lane, lane + 4):
-                square.append(e.put(f"load <4 x double>, ptr {at(e, 'double', sources[k], counter)}, align 8"))
-                e.do(f"store <4 x double> {square[-1]}, ptr {at(e, 'double', here, k * row)}, align 8")
+                square.append(e.put(f"load <4 x double>, ptr {e.at('double', sources[k], counter)}, align 8"))
+                e.do(f"store <4 x double> {square[-1]}, ptr {e.at('double', here, k * row)}, align 8")
             for i, column in enumerate(e.transposed(square)):
-                e.do(f"store <4 x double> {column}, ptr {at(e, 'double', there, i * e.lanes + lane)}, align 32")
+                e.do(f"store <4 x double> {column}, ptr {e.at('double', there, i * e.lanes + lane)}, align 32")
         return []
 
     def one(number: str, _: Any) -> list[str]:
         value = "poison"
         for lane, source in enumerate(sources):
-            x = e.put(f"load double, ptr {at(e, 'double', source, number)}, align 8")
+            x = e.put(f"load double, ptr {e.at('double', source, number)}, align 8")
             value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
             if copies is not None:
-                there = at(e, "double", copies, number)
-                e.do(f"store double {x}, ptr {at(e, 'double', there, lane * row)}, align 8")
-        e.do(f"store {e.type} {value}, ptr {at(e, e.type, target, number)}, align {e.align}")
+                there = e.at("double", copies, number)
+                e.do(f"store double {x}, ptr {e.at('double', there, lane * row)}, align 8")
+        e.do(f"store {e.type} {value}, ptr {e.at(e.type, target, number)}, align {e.align}")
         return []
 
     if squares:
@@ -315,10 +315,8 @@ def _load_input(e: Emitter, width: int, sources: list[str], target: str, copies:
 
 
 __all__ = [
-    "ATTRIBUTES",
     "Nests",
     "Parts",
-    "at",
     "block_module",
     "frames_size",
     "groups_at_once",

@@ -18,7 +18,7 @@ from math import prod
 from typing import Any
 
 from micrograd_like.compiler.loops import For, Ref, Table, Term
-from micrograd_like.compiler.machine import FORMS, Writer, definitions, form
+from micrograd_like.compiler.machine import FORMS, definitions, form
 from micrograd_like.compiler.nest import (
     ADJOINT,
     CONST,
@@ -36,6 +36,7 @@ from micrograd_like.compiler.nest import (
     independent,
     steady,
 )
+from micrograd_like.compiler.writer import Writer
 
 LANE_SPACES = (INPUT, NODE, ADJOINT, TEMPORARY)
 POINTERS = {
@@ -47,9 +48,6 @@ _CHEAP = frozenset(op for op in FORMS if op.name in ("add", "sub", "mul", "neg",
 
 BUSY = 7  # sums in registers that keep the adders of a processor busy
 UNROLLED = 2  # turns of an innermost sum at once
-# Which of the eight numbers of two vectors of four go side by side.
-EVEN, ODD, LOW, HIGH = (0, 4, 2, 6), (1, 5, 3, 7), (0, 1, 4, 5), (2, 3, 6, 7)
-
 Counter = tuple[str, int]  # the name of an LLVM value ("" for none), and what is added to it
 Environment = tuple[Counter, ...]  # one counter per level
 
@@ -90,26 +88,15 @@ class Emitter(Writer):
     def loop(
         self, count: int | str, carried: Sequence[tuple[str, str]], body: Callable[..., Sequence[str]], step: int = 1
     ) -> list[str]:
-        """A loop that runs at least once; body(counter, values) returns the values of the next iteration."""
-        head, before = f"loop{self.names}", self.block
-        self.do(f"br label %{head}")
-        self.label(head)
-        place = len(self.lines)
-        counter = self.new()
-        values = [self.new() for _ in carried]
-        self.scopes.append({})
-        results = list(body(counter, values))
-        self.scopes.pop()
-        following = self.put(f"add nuw nsw i64 {counter}, {step}")
-        more = self.put(f"icmp ult i64 {following}, {count}")
-        latch = self.block
-        self.do(f"br i1 {more}, label %{head}, label %{head}.end")
-        phis = [f"  {counter} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]"]
-        for (kind, start), value, result in zip(carried, values, results, strict=True):
-            phis.append(f"  {value} = phi {kind} [ {start}, %{before} ], [ {result}, %{latch} ]")
-        self.lines[place:place] = phis
-        self.label(f"{head}.end")
-        return results
+        """As a `Writer`'s; what is loaded or computed inside is known inside only."""
+
+        def scope(counter: str, values: Sequence[str]) -> Sequence[str]:
+            self.scopes.append({})
+            results = body(counter, values)
+            self.scopes.pop()
+            return results
+
+        return super().loop(count, carried, scope, step)
 
     def nest(self, trips: Sequence[int], carried: list[str], body: Callable[..., list[str]]) -> list[str]:
         """Nested loops over vectors in registers; body(counters, values)."""
@@ -405,36 +392,6 @@ class Emitter(Writer):
             return []
 
         self.loop(len(table.rows), [], body)
-
-    # Sums over samples
-
-    def sum_of_lanes(self, x: str) -> str:
-        """The sum of a vector's lanes, always in the same order."""
-        lanes = self.lanes
-        while lanes > 1:
-            x, lanes = self.halved(x, lanes), lanes // 2
-        return x if self.lanes == 1 else self.put(f"extractelement <1 x double> {x}, i64 0")
-
-    def halved(self, x: str, lanes: int) -> str:
-        half = lanes // 2
-        parts = []
-        for start in (0, half):
-            mask = ", ".join(f"i32 {start + i}" for i in range(half))
-            parts.append(
-                self.put(f"shufflevector <{lanes} x double> {x}, <{lanes} x double> poison, <{half} x i32> <{mask}>")
-            )
-        return self.put(f"fadd <{half} x double> {parts[0]}, {parts[1]}")
-
-    def paired(self, x: str, y: str, mask: Sequence[int]) -> str:
-        """Four numbers out of two vectors of four."""
-        chosen = ", ".join(f"i32 {i}" for i in mask)
-        return self.put(f"shufflevector <4 x double> {x}, <4 x double> {y}, <4 x i32> <{chosen}>")
-
-    def transposed(self, square: Sequence[str]) -> list[str]:
-        """Four vectors of four numbers, their rows made columns."""
-        a, b, c, d = square
-        pairs = [(self.paired(a, b, mask), self.paired(c, d, mask)) for mask in (EVEN, ODD)]
-        return [self.paired(ab, cd, mask) for mask in (LOW, HIGH) for ab, cd in pairs]
 
     def add_to_scalar(self, key: Any, x: str) -> None:
         pointer = self.pointer(key)

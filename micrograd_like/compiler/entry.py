@@ -1,29 +1,39 @@
 """Stage 10, entry: what Python calls, down to the training loop itself.
 
 The main module has `run`: for every mini-batch the section that all samples share, the blocks, the mean loss, and where
-training is asked for the step of SGD. It also has `read`, which fetches the parameters' numbers, and `shuffle`.
+training is asked for the optimizer's step, a function of its own (steps.py). `read` fetches the parameters' numbers
+(objects.py), `read_and_run` does both at once, and `look` finds a sample whose whole numbers pick what is not there.
 """
 
 from __future__ import annotations
 
-from micrograd_like.compiler.blocks import ATTRIBUTES, Parts, section
-from micrograd_like.compiler.emit import Shape, definitions
+from collections.abc import Callable, Sequence
+
+from micrograd_like.compiler.blocks import Parts, section
+from micrograd_like.compiler.emit import Shape
+from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.nest import ADJOINT, NODE, TEMPORARY
+from micrograd_like.compiler.writer import Writer
 
 # What the main module is told, eight bytes each. What changes from call to call comes first.
 CALL = (
-    "mode", "samples", "batch", "steps", "steps_per_epoch", "stride", "rows", "inputs", "rates", "block", "lanes", "most",
-    "momentum", "decay",
+    "mode", "samples", "batch", "steps", "steps_per_epoch", "stride", "rows", "inputs", "block", "lanes", "most",
+    "update", "rates", "rates_stride", "state",
 )  # fmt: skip
 FIELDS = (
-    *CALL, "params", "shared", "consts", "tables", "gradient", "outputs", "losses", "velocity", "frames", "values",
+    *CALL, "params", "shared", "consts", "tables", "gradient", "outputs", "losses", "frames", "values",
     "data_offset", "type_offset", "number_offset", "float_type",
 )  # fmt: skip
+COUNTS = frozenset((
+    "mode", "samples", "batch", "steps", "steps_per_epoch", "stride", "lanes", "most", "rates_stride",
+    "data_offset", "type_offset", "number_offset",
+))  # fmt: skip
 FORWARD, GRADIENT, TRAIN = range(3)
+EIGHT = "<8 x double>"
 
 
 def main_module(parts: Parts, check: bool) -> str:
-    """The module with `run`, `read`, both at once, and `shuffle`."""
+    """The module with `run`, `read`, both at once, and `look`."""
     shape = Shape(1, 1, 8)
     shared = parts.shared
     checked = None
@@ -33,283 +43,197 @@ def main_module(parts: Parts, check: bool) -> str:
             ADJOINT: shared.slots,
             TEMPORARY: shared.backward.temporaries,
         }
-    nests, used = section(shared, shape, parts, 0, checked, "shared_")
-    fields = "\n".join(
-        f"  %{name}.place = getelementptr i64, ptr %fields, i64 {k}\n"
-        f"  %{name} = load {_kind(name)}, ptr %{name}.place, align 8"
-        for k, name in enumerate(FIELDS)
+    texts, used = section(shared, shape, parts, 0, checked, "shared_")
+    functions: dict[str, Callable[[Entry, Parts], str]] = {
+        "run": _run, "read": _read, "read_and_run": _read_and_run, "look": _look,
+    }  # fmt: skip
+    for name, write in functions.items():
+        w = Entry()
+        answer = write(w, parts)
+        body = "\n".join(w.lines)
+        texts.append(f"define i64 @{name}(ptr %fields) #0 {{\n{body}\n  ret i64 {answer}\n}}")
+        used |= w.used
+    return "\n".join([*texts, *definitions(used), ATTRIBUTES])
+
+
+class Entry(Writer):
+    """Writes a function that is given the fields, and answers with an integer."""
+
+    def __init__(self) -> None:
+        super().__init__(1, contract=False)
+        self.label("entry")
+
+    def fields(self, *names: str) -> list[str]:
+        """What these fields hold."""
+        return [self.load("i64" if name in COUNTS else "ptr", "%fields", FIELDS.index(name)) for name in names]
+
+    def load(self, kind: str, pointer: str, index: int | str = 0) -> str:
+        """The index-th of the things of eight bytes that lie there."""
+        return self.put(f"load {kind}, ptr {self.at('i64', pointer, index)}, align 8")
+
+    def smallest(self, x: str, y: str) -> str:
+        self.used.add("declare i64 @llvm.umin.i64(i64, i64)")
+        return self.put(f"call i64 @llvm.umin.i64(i64 {x}, i64 {y})")
+
+    def integers_of(self, instruction: str, x: str, y: int | str) -> str:
+        return self.put(f"{instruction} i64 {x}, {y}")
+
+
+def _run(w: Entry, parts: Parts) -> str:
+    """1 where a gradient was asked for and one of its numbers is nan, else 0."""
+    mode, steps, gradient, losses, params = w.fields("mode", "steps", "gradient", "losses", "params")
+    shared, consts, tables, outputs = w.fields("shared", "consts", "tables", "outputs")
+    slots = parts.shared.slots
+    adjoints, scratch = w.at("double", shared, slots), w.at("double", shared, 2 * slots)
+    wants, trains = w.put(f"icmp ne i64 {mode}, {FORWARD}"), w.put(f"icmp eq i64 {mode}, {TRAIN}")
+    pointers = ", ".join(
+        f"ptr {p}"
+        for p in ("null", shared, adjoints, scratch, params, "null", consts, gradient, "null", tables)
+    )  # fmt: skip
+    arguments = f"{pointers}, i64 1"
+    w.when(wants, lambda: w.clear(gradient, 8 * parts.parameters))
+
+    def step(number: str, _: Sequence[str]) -> list[str]:
+        w.do(f"call void @shared_forward({arguments})")
+        w.when(wants, lambda: w.clear(adjoints, 8 * slots))
+        loss = _samples(w, parts, number, adjoints) if parts.widths else _alone(w, parts, shared, outputs)
+        w.do(f"store double {loss}, ptr {w.at('double', losses, number)}, align 8")
+        w.when(wants, backward)
+        w.when(trains, lambda: move(number))
+        return []
+
+    def backward() -> None:
+        if not parts.widths:
+            w.do(f"store double 1.0, ptr {w.at('double', adjoints, parts.shared.outputs)}, align 8")
+        w.do(f"call void @shared_sweep({arguments})")
+        w.do(f"call void @shared_contribute({arguments})")
+
+    def move(number: str) -> None:
+        update, rates, stride, state = w.fields("update", "rates", "rates_stride", "state")
+        here = w.at("double", rates, w.integers_of("mul", number, stride))
+        w.do(f"call void {update}(ptr {params}, ptr {gradient}, ptr {state}, ptr {here})")
+
+    w.loop(steps, [], step)
+    return w.when(w.put(f"icmp eq i64 {mode}, {GRADIENT}"), lambda: _any_nan(w, gradient, parts.parameters), "i64", "0")
+
+
+def _alone(w: Entry, parts: Parts, shared: str, outputs: str) -> str:
+    """The loss of a program without inputs."""
+    for k in range(parts.outputs):
+        value = w.load("double", shared, parts.shared.outputs + k)
+        w.do(f"store double {value}, ptr {w.at('double', outputs, k)}, align 8")
+    return w.load("double", shared, parts.shared.outputs)
+
+
+def _samples(w: Entry, parts: Parts, step: str, shared_adjoints: str) -> str:
+    """Run the blocks of a mini-batch; the mean of its losses, which are added from left to right."""
+    mode, samples, batch, per_epoch, stride, lanes, most = w.fields(
+        "mode", "samples", "batch", "steps_per_epoch", "stride", "lanes", "most"
     )
-    pointers = "ptr null, ptr %shared, ptr %gs, ptr %shared.temp, ptr %params, ptr null, ptr %consts, ptr %gradient, ptr null, ptr %tables, i64 1"
-    seed = f"  %seed.place = getelementptr double, ptr %gs, i64 {shared.outputs}\n  store double 1.0, ptr %seed.place"
-    alone = f"""
-  %value.place = getelementptr double, ptr %shared, i64 {shared.outputs}
-  %value = load double, ptr %value.place
-  store double %value, ptr %loss.place
-  call void @llvm.memcpy.p0.p0.i64(ptr %outputs, ptr %value.place, i64 {8 * parts.outputs}, i1 false)
-  br label %backward"""
-    text = (
-        (_RUN + _READ + _SHUFFLE)
-        .replace("$BLOCKS", _BLOCKS if parts.widths else alone)
-        .replace("$OUTPUTS", str(parts.outputs))
-        .replace("$FIELDS", fields)
-        .replace("$SECTION", pointers)
-        .replace("$SLOTS", str(shared.slots))
-        .replace("$SHARED_BYTES", str(8 * shared.slots))
-        .replace("$GRADIENT_BYTES", str(8 * parts.parameters))
-        .replace("$SEED", "" if parts.widths else seed)
-        .replace("$PARAMETERS", str(parts.parameters))
+    rows, inputs, block, frames, params = w.fields("rows", "inputs", "block", "frames", "params")
+    shared, consts, tables, gradient, outputs = w.fields("shared", "consts", "tables", "gradient", "outputs")
+    within = w.integers_of("mul", w.integers_of("urem", step, per_epoch), batch)
+    before = w.integers_of("mul", w.integers_of("udiv", step, per_epoch), stride)
+    first = w.integers_of("add", before, within)
+    count = w.smallest(batch, w.integers_of("sub", samples, within))
+    last = w.integers_of("add", first, count)
+    number = w.put(f"uitofp i64 {count} to double")
+    share = w.strict("fdiv", "1.0", number)
+    each = w.integers_of("mul", lanes, most)
+
+    def run_block(done: str, _: Sequence[str]) -> list[str]:
+        start = w.integers_of("add", first, w.integers_of("mul", done, each))
+        left = w.integers_of("sub", w.integers_of("add", w.integers_of("sub", last, start), lanes), 1)
+        groups = w.smallest(w.integers_of("udiv", left, lanes), most)
+        w.do(
+            f"call void {block}(ptr {frames}, i64 {groups}, i64 {start}, i64 {last}, ptr {rows}, ptr {inputs}, "
+            f"ptr {params}, ptr {shared}, ptr {consts}, ptr {tables}, double {share}, ptr {gradient}, "
+            f"ptr {shared_adjoints}, ptr {outputs}, i64 {mode})"
+        )
+        return []
+
+    blocks = w.integers_of("udiv", w.integers_of("sub", w.integers_of("add", count, each), 1), each)
+    w.loop(blocks, [], run_block)
+    losses = w.at("double", outputs, w.integers_of("mul", first, parts.outputs))
+    start = w.load("double", losses)
+
+    def add(k: str, totals: Sequence[str]) -> list[str]:
+        place = w.integers_of("mul", w.integers_of("add", k, 1), parts.outputs)
+        return [w.strict("fadd", totals[0], w.load("double", losses, place))]
+
+    more = w.put(f"icmp ugt i64 {count}, 1")
+    others = w.integers_of("sub", count, 1)
+    total = w.when(more, lambda: w.loop(others, [("double", start)], add)[0], "double", start)
+    return w.strict("fdiv", total, number)
+
+
+def _any_nan(w: Entry, gradient: str, parameters: int) -> str:
+    """1 where one of the numbers is nan, else 0; behind the last one are zeros."""
+
+    def look(k: str, found: Sequence[str]) -> list[str]:
+        eight = w.load(EIGHT, gradient, k)
+        return [w.put(f"or <8 x i1> {found[0]}, {w.put(f'fcmp uno {EIGHT} {eight}, zeroinitializer')}")]
+
+    if not parameters:
+        return "0"
+    (found,) = w.loop(parameters, [("<8 x i1>", "zeroinitializer")], look, 8)
+    some = w.put(f"icmp ne i8 {w.put(f'bitcast <8 x i1> {found} to i8')}, 0")
+    return w.put(f"zext i1 {some} to i64")
+
+
+def _read(w: Entry, parts: Parts) -> str:
+    """How many parameters were read: up to the first one whose number is no float, or is not there."""
+    values, params, data_offset, type_offset, number_offset, float_type = w.fields(
+        "values", "params", "data_offset", "type_offset", "number_offset", "float_type"
     )
-    return "\n".join([
-        *nests,
-        text,
-        "declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)",
-        "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)",
-        "declare i64 @llvm.umin.i64(i64, i64)",
-        "declare i32 @llvm.ctlz.i32(i32, i1)",
-        *definitions(used),
-        ATTRIBUTES,
-    ])  # fmt: skip
+    if not parts.parameters:
+        return "0"
+
+    def byte(pointer: str, offset: str) -> str:
+        return w.at("i8", pointer, offset)
+
+    def one(k: str, numbers: Sequence[str]) -> list[str]:
+        """Reads on where all were floats so far, and else from where nothing is read."""
+        value = w.load("ptr", values, k)
+        data = w.load("ptr", byte(value, data_offset))
+        there = w.put(f"icmp ne ptr {data}, null")
+        kind = w.when(there, lambda: w.load("ptr", byte(data, type_offset)), "ptr", "null")
+        is_float = w.put(f"icmp eq ptr {kind}, {float_type}")
+        zero = w.number(0.0)
+        number = w.when(is_float, lambda: w.load("double", byte(data, number_offset)), "double", zero)
+        w.do(f"store double {number}, ptr {w.at('double', params, k)}, align 8")
+        return [w.integers_of("add", numbers[0], w.put(f"zext i1 {is_float} to i64"))]
+
+    return w.loop(str(parts.parameters), [("i64", "0")], one)[0]
 
 
-def _kind(name: str) -> str:
-    if name in ("momentum", "decay"):
-        return "double"
-    counts = ("mode", "samples", "batch", "steps", "steps_per_epoch", "stride", "lanes", "most")
-    return "i64" if name in counts or name.endswith("_offset") else "ptr"
+def _read_and_run(w: Entry, parts: Parts) -> str:
+    """What `run` answers, or -1 where not all parameters could be read."""
+    found = w.put("call i64 @read(ptr %fields)")
+    every = w.put(f"icmp eq i64 {found}, {parts.parameters}")
+    return w.when(every, lambda: w.put("call i64 @run(ptr %fields)"), "i64", "-1")
 
 
-# Returns whether a number of the gradient is nan, where one was asked for.
-_RUN = """
-define i64 @run(ptr %fields) #0 {
-entry:
-$FIELDS
-  %gs = getelementptr double, ptr %shared, i64 $SLOTS
-  %shared.temp = getelementptr double, ptr %gs, i64 $SLOTS
-  %wants = icmp ne i64 %mode, 0
-  %trains = icmp eq i64 %mode, 2
-  %has.momentum = fcmp une double %momentum, 0.0
-  %has.decay = fcmp une double %decay, 0.0
-  %any = or i1 %has.momentum, %has.decay
-  %plain = xor i1 %any, true
-  %momentum.1 = insertelement <8 x double> poison, double %momentum, i64 0
-  %momentum.8 = shufflevector <8 x double> %momentum.1, <8 x double> poison, <8 x i32> zeroinitializer
-  %decay.1 = insertelement <8 x double> poison, double %decay, i64 0
-  %decay.8 = shufflevector <8 x double> %decay.1, <8 x double> poison, <8 x i32> zeroinitializer
-  br i1 %wants, label %clear, label %step
-clear:
-  call void @llvm.memset.p0.i64(ptr %gradient, i8 0, i64 $GRADIENT_BYTES, i1 false)
-  br label %step
-step:
-  %s = phi i64 [ 0, %entry ], [ 0, %clear ], [ %s.next, %next ]
-  %loss.place = getelementptr double, ptr %losses, i64 %s
-  call void @shared_forward($SECTION)
-  br i1 %wants, label %clear.shared, label %compute
-clear.shared:
-  call void @llvm.memset.p0.i64(ptr %gs, i8 0, i64 $SHARED_BYTES, i1 false)
-  br label %compute
-compute:
-$BLOCKS
-backward:
-  br i1 %wants, label %shared.backward, label %next
-shared.backward:
-$SEED
-  call void @shared_sweep($SECTION)
-  call void @shared_contribute($SECTION)
-  br i1 %trains, label %update, label %look
-look:
-  %k = phi i64 [ 0, %shared.backward ], [ %k.next, %look ]
-  %nans = phi <8 x i1> [ zeroinitializer, %shared.backward ], [ %nans.next, %look ]
-  %k.place = getelementptr double, ptr %gradient, i64 %k
-  %g.here = load <8 x double>, ptr %k.place, align 8
-  %nans.here = fcmp uno <8 x double> %g.here, zeroinitializer
-  %nans.next = or <8 x i1> %nans, %nans.here
-  %k.next = add nuw nsw i64 %k, 8
-  %k.more = icmp ult i64 %k.next, $PARAMETERS
-  br i1 %k.more, label %look, label %looked
-looked:
-  %bits = bitcast <8 x i1> %nans.next to i8
-  %undefined = icmp ne i8 %bits, 0
-  br label %next
-update:
-  %rate.place = getelementptr double, ptr %rates, i64 %s
-  %rate = load double, ptr %rate.place
-  %rate.1 = insertelement <8 x double> poison, double %rate, i64 0
-  %rate.8 = shufflevector <8 x double> %rate.1, <8 x double> poison, <8 x i32> zeroinitializer
-  br label %move
-move:
-  %i = phi i64 [ 0, %update ], [ %i.next, %moved ]
-  %p.place = getelementptr double, ptr %params, i64 %i
-  %g.place = getelementptr double, ptr %gradient, i64 %i
-  %v.place = getelementptr double, ptr %velocity, i64 %i
-  %p = load <8 x double>, ptr %p.place, align 8
-  %g = load <8 x double>, ptr %g.place, align 8
-  store <8 x double> zeroinitializer, ptr %g.place, align 8
-  br i1 %plain, label %moved, label %full
-full:
-  %v = load <8 x double>, ptr %v.place, align 8
-  %decayed = fmul <8 x double> %decay.8, %p
-  %g.decayed = fadd <8 x double> %g, %decayed
-  %d.1 = select i1 %has.decay, <8 x double> %g.decayed, <8 x double> %g
-  %kept = fmul <8 x double> %momentum.8, %v
-  %d.kept = fadd <8 x double> %d.1, %kept
-  %d.2 = select i1 %has.momentum, <8 x double> %d.kept, <8 x double> %d.1
-  store <8 x double> %d.2, ptr %v.place, align 8
-  br label %moved
-moved:
-  %d = phi <8 x double> [ %g, %move ], [ %d.2, %full ]
-  %change = fmul <8 x double> %rate.8, %d
-  %p.new = fsub <8 x double> %p, %change
-  store <8 x double> %p.new, ptr %p.place, align 8
-  %i.next = add nuw nsw i64 %i, 8
-  %i.more = icmp ult i64 %i.next, $PARAMETERS
-  br i1 %i.more, label %move, label %next
-next:
-  %nan = phi i1 [ false, %backward ], [ %undefined, %looked ], [ false, %moved ]
-  %s.next = add nuw nsw i64 %s, 1
-  %s.more = icmp ult i64 %s.next, %steps
-  br i1 %s.more, label %step, label %end
-end:
-  %nan.64 = zext i1 %nan to i64
-  ret i64 %nan.64
-}
-"""
+def _look(w: Entry, parts: Parts) -> str:
+    """The number of samples before the first whose numbers pick (`gather`) what is not there; all where there is none."""
+    samples, inputs = w.fields("samples", "inputs")
+    w.used.add("declare double @llvm.floor.f64(double)")
 
-_BLOCKS = """
-  %epoch = udiv i64 %s, %steps_per_epoch
-  %step.of.epoch = urem i64 %s, %steps_per_epoch
-  %before = mul i64 %epoch, %stride
-  %within = mul i64 %step.of.epoch, %batch
-  %first = add i64 %before, %within
-  %left = sub i64 %samples, %within
-  %count = call i64 @llvm.umin.i64(i64 %batch, i64 %left)
-  %last = add i64 %first, %count
-  %count.double = uitofp i64 %count to double
-  %share = fdiv double 1.0, %count.double
-  br label %block.step
-block.step:
-  %b = phi i64 [ %first, %compute ], [ %b.next, %block.step ]
-  %b.left = sub i64 %last, %b
-  %b.up = add i64 %b.left, %lanes
-  %b.up.1 = sub i64 %b.up, 1
-  %b.needed = udiv i64 %b.up.1, %lanes
-  %b.groups = call i64 @llvm.umin.i64(i64 %b.needed, i64 %most)
-  call void %block(ptr %frames, i64 %b.groups, i64 %b, i64 %last, ptr %rows, ptr %inputs, ptr %params, ptr %shared,
-    ptr %consts, ptr %tables, double %share, ptr %gradient, ptr %gs, ptr %outputs, i64 %mode)
-  %b.samples = mul i64 %b.groups, %lanes
-  %b.next = add i64 %b, %b.samples
-  %b.more = icmp ult i64 %b.next, %last
-  br i1 %b.more, label %block.step, label %mean
-mean:
-  %l.first = mul i64 %first, $OUTPUTS
-  %l.place = getelementptr double, ptr %outputs, i64 %l.first
-  %l.start = load double, ptr %l.place
-  br label %mean.test
-mean.test:
-  %l = phi i64 [ 1, %mean ], [ %l.next, %mean.add ]
-  %total = phi double [ %l.start, %mean ], [ %total.next, %mean.add ]
-  %l.done = icmp uge i64 %l, %count
-  br i1 %l.done, label %mean.end, label %mean.add
-mean.add:
-  %l.index = mul i64 %l, $OUTPUTS
-  %l.there = getelementptr double, ptr %l.place, i64 %l.index
-  %l.value = load double, ptr %l.there
-  %total.next = fadd double %total, %l.value
-  %l.next = add nuw nsw i64 %l, 1
-  br label %mean.test
-mean.end:
-  %mean.loss = fdiv double %total, %count.double
-  store double %mean.loss, ptr %loss.place
-  br label %backward"""
+    def one(sample: str, found: Sequence[str]) -> list[str]:
+        wrong = "false"
+        for place, size in parts.gathers:
+            k, offset = 0, place
+            while offset >= parts.widths[k]:
+                k, offset = k + 1, offset - parts.widths[k]
+            start = w.integers_of("mul", sample, parts.widths[k])
+            x = w.load("double", w.load("ptr", inputs, k), w.integers_of("add", start, offset))
+            whole = w.put(f"call double @llvm.floor.f64(double {x})")
+            for predicate, y in (("une", whole), ("ult", w.number(0.0)), ("uge", w.number(float(size)))):
+                wrong = w.put(f"or i1 {wrong}, {w.put(f'fcmp {predicate} double {x}, {y}')}")
+        here = w.put(f"select i1 {wrong}, i64 {sample}, i64 {samples}")
+        return [w.smallest(found[0], here)]
 
-# `read` returns how many parameters were read: it stops at one whose number is no float. See objects.py.
-# `read_and_run` returns what `run` does, or -1 where not all could be read.
-_READ = """
-define i64 @read(ptr %fields) #0 {
-entry:
-$FIELDS
-  br label %test
-test:
-  %i = phi i64 [ 0, %entry ], [ %i.next, %take ]
-  %done = icmp eq i64 %i, $PARAMETERS
-  br i1 %done, label %end, label %look
-look:
-  %value.place = getelementptr ptr, ptr %values, i64 %i
-  %value = load ptr, ptr %value.place
-  %data.place = getelementptr i8, ptr %value, i64 %data_offset
-  %data = load ptr, ptr %data.place
-  %deleted = icmp eq ptr %data, null
-  br i1 %deleted, label %end, label %ask
-ask:
-  %type.place = getelementptr i8, ptr %data, i64 %type_offset
-  %type = load ptr, ptr %type.place
-  %is.float = icmp eq ptr %type, %float_type
-  br i1 %is.float, label %take, label %end
-take:
-  %number.place = getelementptr i8, ptr %data, i64 %number_offset
-  %number = load double, ptr %number.place
-  %param.place = getelementptr double, ptr %params, i64 %i
-  store double %number, ptr %param.place
-  %i.next = add nuw nsw i64 %i, 1
-  br label %test
-end:
-  ret i64 %i
-}
-
-define i64 @read_and_run(ptr %fields) #0 {
-entry:
-  %count = call i64 @read(ptr %fields)
-  %all = icmp eq i64 %count, $PARAMETERS
-  br i1 %all, label %run, label %end
-run:
-  %nan = call i64 @run(ptr %fields)
-  br label %end
-end:
-  %answer = phi i64 [ %nan, %run ], [ -1, %entry ]
-  ret i64 %answer
-}
-"""
-
-# Returns how many random words the shuffle took, or -1 where they did not suffice. See shuffling.py.
-_SHUFFLE = """
-define i64 @shuffle(ptr %words, i64 %available, ptr %rows, i64 %n) #0 {
-entry:
-  br label %element
-element:
-  %i = phi i64 [ %n, %entry ], [ %i.next, %swap ]
-  %used = phi i64 [ 0, %entry ], [ %used.next, %swap ]
-  %more = icmp ugt i64 %i, 1
-  br i1 %more, label %choices, label %end
-choices:
-  %choices.32 = trunc i64 %i to i32
-  %shift = call i32 @llvm.ctlz.i32(i32 %choices.32, i1 false)
-  br label %draw
-draw:
-  %k = phi i64 [ %used, %choices ], [ %used.next, %take ]
-  %enough = icmp ult i64 %k, %available
-  br i1 %enough, label %take, label %short
-take:
-  %word.place = getelementptr i32, ptr %words, i64 %k
-  %word = load i32, ptr %word.place
-  %used.next = add nuw nsw i64 %k, 1
-  %j.32 = lshr i32 %word, %shift
-  %j = zext i32 %j.32 to i64
-  %fits = icmp ult i64 %j, %i
-  br i1 %fits, label %swap, label %draw
-swap:
-  %i.next = sub nuw nsw i64 %i, 1
-  %a.place = getelementptr i64, ptr %rows, i64 %i.next
-  %b.place = getelementptr i64, ptr %rows, i64 %j
-  %a = load i64, ptr %a.place
-  %b = load i64, ptr %b.place
-  store i64 %b, ptr %a.place
-  store i64 %a, ptr %b.place
-  br label %element
-end:
-  ret i64 %used
-short:
-  ret i64 -1
-}
-"""
+    return w.loop(samples, [("i64", samples)], one)[0] if parts.gathers else samples
 
 
 __all__ = ["CALL", "FIELDS", "FORWARD", "GRADIENT", "TRAIN", "main_module"]

@@ -9,7 +9,7 @@ from micrograd_like.anomaly import check_loss
 from micrograd_like.checks import assign
 from micrograd_like.compiler.program import Training, compile
 from micrograd_like.engine import Value
-from micrograd_like.optim import SGD, Optimizer
+from micrograd_like.optim import Optimizer
 
 Samples = Sequence[tuple[Any, Any]]
 
@@ -37,7 +37,8 @@ class Compiled:
     ) -> None:
         self.parameters = list(dict.fromkeys([*optimizer.parameters, *model.parameters()]))
         self.optimizer, self.samples, self.correct, self.batch_size = optimizer, samples, correct, batch_size
-        self.takes_epochs = type(optimizer) is SGD and self.parameters == optimizer.parameters
+        moves_by_its_rule = type(optimizer).step is Optimizer.step
+        self.takes_epochs = moves_by_its_rule and self.parameters == optimizer.parameters
 
         def both(x: Any, y: Any) -> tuple[Any, Any]:
             output = model(x)
@@ -54,8 +55,7 @@ class Compiled:
         self, rows: Sequence[int], before: Callable[[Value, Sequence[int]], None] | None
     ) -> tuple[list[float], int]:
         if before is None:
-            assert isinstance(self.optimizer, SGD)
-            training = Training(self.program, self.optimizer, self.arrays, self.count, self.batch_size)
+            training = Training(self.program._ready, self.optimizer, self.arrays, self.count, self.batch_size)
             losses = training.run(self.program._numpy.array([rows])).tolist()
             return losses, self._hits(training.outputs, [self.samples[i] for i in rows])
         arrays = [array[list(rows)] for array in self.arrays]

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler.emit import EVEN, HIGH, LOW, ODD, Counter, Emitter, Environment, Shape, text
+from micrograd_like.compiler.emit import Counter, Emitter, Environment, Shape, text
 from micrograd_like.compiler.loops import Ref, Table, Term
 from micrograd_like.compiler.nest import ADJOINT, INPUT, PARAM_GRADIENT, Assign, Range, unwrapped, wrapped
+from micrograd_like.compiler.writer import EVEN, HIGH, LOW, ODD
 
 ROWS = 4  # rows of gradients that are summed at once, two vectors of each
 

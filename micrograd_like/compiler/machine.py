@@ -8,130 +8,16 @@ sigmoid and softplus are made of exp.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import factorial
 from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.compiler.trace import KEPT, TraceError
+from micrograd_like.compiler.writer import Writer, bits
 from micrograd_like.ops import Operation
 
 LIBRARY = {"sin": 1, "cos": 1, "tanh": 1, "pow": 2, "log1p": 1}  # functions of the C library and their arguments
-
-
-def bits(x: float) -> int:
-    """The 64 bits of a double."""
-    return int(struct.unpack("<Q", struct.pack("<d", x))[0])
-
-
-class Writer:
-    """Instructions of one function, on vectors of `lanes` doubles (plain doubles for one lane)."""
-
-    def __init__(self, lanes: int, contract: bool) -> None:
-        self.lanes = lanes
-        self.type = f"<{lanes} x double>" if lanes > 1 else "double"
-        self.integers = f"<{lanes} x i64>" if lanes > 1 else "i64"
-        self.suffix = f"v{lanes}f64" if lanes > 1 else "f64"
-        self.fast = "contract " if contract else ""  # may a product and a sum be rounded once?
-        self.lines: list[str] = []
-        self.names = 0
-        self.block = "entry"
-        self.used: set[Any] = set()  # declarations, and (helper, lanes) that the module must define
-
-    def new(self) -> str:
-        self.names += 1
-        return f"%t{self.names}"
-
-    def put(self, text: str) -> str:
-        """An instruction; returns the name of its result."""
-        name = self.new()
-        self.lines.append(f"  {name} = {text}")
-        return name
-
-    def do(self, text: str) -> None:
-        """An instruction without a result."""
-        self.lines.append(f"  {text}")
-
-    def label(self, name: str) -> None:
-        self.lines.append(f"{name}:")
-        self.block = name
-
-    def number(self, x: float) -> str:
-        """A constant in every lane."""
-        literal = f"0x{bits(x):016X}"
-        return f"splat (double {literal})" if self.lanes > 1 else literal
-
-    def integer(self, n: int) -> str:
-        n -= (n >> 63 & 1) << 64
-        return f"splat (i64 {n})" if self.lanes > 1 else str(n)
-
-    def splat(self, scalar: str) -> str:
-        """A scalar in every lane."""
-        if self.lanes == 1:
-            return scalar
-        one = self.put(f"insertelement {self.type} poison, double {scalar}, i64 0")
-        return self.put(f"shufflevector {self.type} {one}, {self.type} poison, <{self.lanes} x i32> zeroinitializer")
-
-    def arithmetic(self, instruction: str, x: str, y: str) -> str:
-        return self.put(f"{instruction} {self.fast}{self.type} {x}, {y}")
-
-    def strict(self, instruction: str, x: str, y: str) -> str:
-        return self.put(f"{instruction} {self.type} {x}, {y}")
-
-    def negative(self, x: str) -> str:
-        return self.put(f"fneg {self.type} {x}")
-
-    def compare(self, predicate: str, x: str, y: str) -> str:
-        return self.put(f"fcmp {predicate} {self.type} {x}, {y}")
-
-    def select(self, condition: str, x: str, y: str) -> str:
-        kind = f"<{self.lanes} x i1>" if self.lanes > 1 else "i1"
-        return self.put(f"select {kind} {condition}, {self.type} {x}, {self.type} {y}")
-
-    def intrinsic(self, name: str, x: str) -> str:
-        function = f"@llvm.{name}.{self.suffix}"
-        self.used.add(f"declare {self.type} {function}({self.type})")
-        return self.put(f"call {self.type} {function}({self.type} {x})")
-
-    def helper(self, name: str, x: str) -> str:
-        """One of the vector functions below."""
-        self.used.add((name, self.lanes))
-        return self.put(f"call {self.type} @vector_{name}_{self.lanes}({self.type} {x})")
-
-    def library(self, name: str, *args: str) -> str:
-        """A function of the C library, lane by lane."""
-        self.used.add(f"declare double @library_{name}({', '.join(['double'] * len(args))})")
-        if self.lanes == 1:
-            return self.put(f"call double @library_{name}({', '.join(f'double {x}' for x in args)})")
-        result = "poison"
-        for lane in range(self.lanes):
-            parts = [self.put(f"extractelement {self.type} {x}, i64 {lane}") for x in args]
-            y = self.put(f"call double @library_{name}({', '.join(f'double {x}' for x in parts)})")
-            result = self.put(f"insertelement {self.type} {result}, double {y}, i64 {lane}")
-        return result
-
-    def cast(self, x: str, to_integers: bool) -> str:
-        source, target = (self.type, self.integers) if to_integers else (self.integers, self.type)
-        return self.put(f"bitcast {source} {x} to {target}")
-
-    def polynomial(self, x: str, square: str, coefficients: Sequence[float]) -> str:
-        """c0 + c1 x + c2 x² + …, in pairs and pairs of pairs (Estrin's scheme): few operations wait for one another."""
-        terms = [self.number(c) for c in coefficients]
-        power = x
-        while len(terms) > 1:
-            if power != x:
-                square = self.strict("fmul", power, power)
-            pairs = [
-                self.arithmetic("fadd", low, self.arithmetic("fmul", high, power))
-                for low, high in zip(terms[::2], terms[1::2], strict=False)
-            ]
-            terms = pairs + terms[len(pairs) * 2 :]
-            power = square
-        return terms[0]
-
-    def bitwise(self, instruction: str, x: str, n: int) -> str:
-        return self.put(f"{instruction} {self.integers} {x}, {self.integer(n)}")
 
 
 def _relu(w: Writer, x: str) -> str:
@@ -256,6 +142,9 @@ def _log(w: Writer, x: str) -> str:
 HELPERS = {"exp": _exp, "log": _log}
 
 
+ATTRIBUTES = 'attributes #0 = { nounwind "no-trapping-math"="true" }'
+
+
 def definitions(used: set[Any]) -> list[str]:
     """The text of the helper functions and declarations that a module uses."""
     texts = sorted(x for x in used if isinstance(x, str))
@@ -271,4 +160,4 @@ def definitions(used: set[Any]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-__all__ = ["FORMS", "LIBRARY", "Any", "Writer", "definitions", "form"]
+__all__ = ["ATTRIBUTES", "FORMS", "LIBRARY", "definitions", "form"]

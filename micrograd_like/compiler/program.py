@@ -12,19 +12,17 @@ from micrograd_like._extras import require
 from micrograd_like.checks import whole_number
 from micrograd_like.compiler import loops, native
 from micrograd_like.compiler.adjoint import adjoint
+from micrograd_like.compiler.arrays import Inputs
 from micrograd_like.compiler.blocks import Nests, Parts
-from micrograd_like.compiler.entry import FORWARD, GRADIENT
 from micrograd_like.compiler.flow import Section, flow
 from micrograd_like.compiler.nest import lower
-from micrograd_like.compiler.runtime import Machine
+from micrograd_like.compiler.runtime import FORWARD, GRADIENT, Machine, Workspace
 from micrograd_like.compiler.trace import Trace, check_parameters, trace
+from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
-from micrograd_like.optim import SGD
+from micrograd_like.optim import SGD, Optimizer
 
 MOST_NUMBERS = 10**7  # in an input: a trace has a symbol for each of them
-MOST_STEPS = 10**9  # in one call, which returns the loss of each
-AT_ONCE = 1 << 22  # samples' places and steps whose orders, rates and losses lie in memory side by side
-BETWEEN = 4 * 10**8  # parameters times samples that are trained between two looks at Ctrl-C: about a tenth of a second
 
 
 def compile(
@@ -77,9 +75,9 @@ def build(recorded: Trace) -> Parts:
         back = adjoint(terms, constants, seed)
         return Nests(tuple(terms), lower(terms, constants), back, section.slots, section.outputs)
 
-    widths = tuple(prod(shape) for shape in recorded.inputs.values())
     shared, sample = nests(flowing.shared, None), nests(flowing.sample, flowing.sample.outputs)
-    parts = Parts(shared, sample, widths, recorded.parameters, constants, len(recorded.outputs))
+    shapes, gathers = dict(recorded.inputs), sorted(set(recorded.gathers))
+    parts = Parts(shared, sample, shapes, gathers, recorded.parameters, constants, len(recorded.outputs))
     parts.text = _pseudo_code(recorded, *texts)
     return parts
 
@@ -114,43 +112,32 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-_TRANSIENT = (
-    "_numpy",
-    "_float64",
-    "_lock",
-    "_machine",
-    "_careful",
-    "_fitting",
-)  # what a program makes where it is loaded
-
-
 class Program:
     """A compiled function. Inputs are arrays, or lists, with one row for each sample; numbers are 64-bit floats.
 
-    Its parameters are the Values it was compiled with: each call reads them, `sgd` moves them. A program may be shared
-    by threads, which take turns. It pickles as its loops, and is compiled again where it is loaded.
+    Its parameters are the Values it was compiled with: each call reads them, `train` moves them. With `at=theta` a call
+    takes their numbers from a vector instead, in the order of `parameters`, which suits SciPy and every other outer
+    loop. Threads may call a program side by side. It pickles as its loops, and is compiled again where it is loaded.
     """
 
     def __init__(self, parts: Parts, recorded: Trace, parameters: Sequence[Value], cached: bool = True) -> None:
         self.parameters = tuple(parameters)
         self._cached = cached
         self._parts = parts
-        self._shapes = dict(recorded.inputs)
+        self._inputs = Inputs(parts.shapes)
         self._structure = recorded.structure
         self._has_loss = recorded.has_loss
-        self._gathers = sorted(set(recorded.gathers))
         self._prepare()
 
     def _prepare(self) -> None:
         self._numpy = require("numpy", extra="compiled")
-        self._float64 = self._numpy.dtype(float)
-        self._lock = threading.Lock()
+        self._making = threading.Lock()
         self._machine: Machine | None = None
         self._careful: Machine | None = None
-        self._fitting: list[tuple[int, ...]] = []  # shapes of inputs that were found to be right
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in vars(self).items() if k not in _TRANSIENT}
+        transient = ("_numpy", "_making", "_machine", "_careful")  # what a program makes where it is loaded
+        return {k: v for k, v in vars(self).items() if k not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -158,59 +145,134 @@ class Program:
         self._prepare()
 
     def __str__(self) -> str:
+        """The program's loops as pseudo-code."""
         return self._parts.text
 
     def __repr__(self) -> str:
-        inputs = "".join(f", {name}={shape}" for name, shape in self._shapes.items())
+        inputs = "".join(f", {name}={shape}" for name, shape in self._parts.shapes.items())
         return f"Program({len(self.parameters)} parameters{inputs})"
 
-    def __call__(self, *inputs: Any, **named: Any) -> float:
+    def theta(self) -> Any:
+        """The parameters' numbers as an array, in their order: what `at` takes. Raises TypeError where one has none."""
+        machine = self._ready()
+        space = machine.take()
+        try:
+            space.point(None)
+            space.read()
+            return space.params.copy()
+        finally:
+            machine.give(space)
+
+    def __call__(self, *inputs: Any, at: Any = None, **named: Any) -> float:
         """The mean loss over the samples. The losses are added from left to right and divided by their number.
+
+        `at`: numbers for all parameters, as one array in their order; None for the parameters' own.
 
         Raises:
             TypeError: the program has no loss, but several outputs.
-            ValueError: the inputs' shapes are not those the program was compiled for.
+            ValueError: the inputs' shapes are not those the program was compiled for, or `at` is not as long.
             IndexError: an input that picks a value (`gather`) is not one of the numbers from 0 on.
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        with self._lock:
-            machine = self._ready()
-            machine.run(FORWARD, arrays, count)
-            return float(machine.losses.item(0))
+        loss: float = self._run(FORWARD, arrays, count, at, lambda space: space.losses.item(0))
+        return loss
 
-    def losses(self, *inputs: Any, **named: Any) -> Any:
-        """The loss of each sample, as an array. Errors as for a call."""
+    def losses(self, *inputs: Any, at: Any = None, **named: Any) -> Any:
+        """The loss of each sample, as an array. Arguments and errors as for a call."""
         self._needs_loss()
-        outputs = self._run_outputs(inputs, named)
-        return outputs[:, 0].copy()
+        return self._run_outputs(inputs, named, at)[:, 0].copy()
 
-    def outputs(self, *inputs: Any, **named: Any) -> Any:
+    def outputs(self, *inputs: Any, at: Any = None, **named: Any) -> Any:
         """What the function returns, for each sample: an array whose first axis counts samples, or a list of those.
 
         A value becomes one axis, a list of values two; other lists and tuples become lists of such arrays. A program
-        without inputs has no axis of samples. Errors as for a call.
+        without inputs has no axis of samples. Arguments and errors as for a call.
         """
-        outputs = self._run_outputs(inputs, named)
-        return _structured(self._structure, outputs if self._shapes else outputs[0])
+        outputs = self._run_outputs(inputs, named, at)
+        return _structured(self._structure, outputs if self._parts.shapes else outputs[0])
 
-    def gradient(self, *inputs: Any, **named: Any) -> tuple[float, Any]:
-        """(mean loss, its gradient as an array in the order of the parameters). No `.grad` changes. Errors as a call.
+    def gradient(self, *inputs: Any, at: Any = None, **named: Any) -> tuple[float, Any]:
+        """(mean loss, its gradient as an array in the order of the parameters). No `.grad` changes.
 
-        Samples are summed in a fixed order: the same call gives the same bits.
+        Samples are summed in a fixed order: the same call gives the same bits. Arguments and errors as for a call.
+
+        >>> import micrograd_like as mg
+        >>> w = mg.Value(1.0)
+        >>> program = mg.compile(lambda x: (w * x - 6) ** 2, [w], x=())
+        >>> program.gradient([2.0], at=[3.0])
+        (0.0, array([0.]))
         """
         self._needs_loss()
-        return self._gradient(*self._arrays(inputs, named))[:2]
+        arrays, count = self._arrays(inputs, named)
+        return self._gradient(arrays, count, at=at)[:2]
 
-    def _gradient(self, arrays: list[Any], count: int, *, with_outputs: bool = False) -> tuple[float, Any, Any]:
-        """(mean loss, gradient, outputs where they are wanted)."""
-        with self._lock:
-            machine = self._ready()
-            if machine.run(GRADIENT, arrays, count):
-                machine = self._ready(careful=True)
-                machine.run(GRADIENT, arrays, count)
-            outputs = machine.outputs[: count or 1].copy() if with_outputs else None
-            return machine.losses.item(0), machine.gradient.copy(), outputs
+    def bind(self, *inputs: Any, **named: Any) -> Bound:
+        """A function of theta alone: (mean loss, gradient) on these samples, which are checked once. Errors as a call.
+
+        >>> import micrograd_like as mg
+        >>> w = mg.Value(1.0)
+        >>> step = mg.compile(lambda x: (w * x - 6) ** 2, [w], x=()).bind([2.0])
+        >>> step()
+        (16.0, array([-16.]))
+        """
+        self._needs_loss()
+        return Bound(self, *self._arrays(inputs, named))
+
+    def train(
+        self,
+        *inputs: Any,
+        optimizer: Optimizer,
+        epochs: int = 1,
+        batch_size: int | None = None,
+        seed: int | random.Random = 0,
+        shuffle: bool = True,
+        **named: Any,
+    ) -> Any:
+        """Train by mini-batches with any optimizer, its rule as machine code; the order of samples is that of `fit`.
+
+        The losses of all steps, as an array, each before its step. With shuffle=False, or where a step takes all of
+        them, the samples stay in the order in which they are given. Parameters and what the optimizer remembers are
+        written back, all at one blow, every tenth of a second or so, or after an epoch that takes longer; Ctrl-C keeps
+        what was written. A program without inputs takes `epochs` steps.
+
+        >>> import micrograd_like as mg
+        >>> w = mg.Value(1.0)
+        >>> program = mg.compile(lambda x, y: (w * x - y) ** 2, [w], x=(), y=())
+        >>> program.train([1.0, 2.0], [3.0, 6.0], optimizer=mg.Adam([w], lr=0.5), epochs=100).shape
+        (100,)
+        >>> round(w.data, 1)
+        3.0
+
+        Args:
+            optimizer: over this program's parameters, in their order. Its rule is called once, with symbols.
+            batch_size: the samples in a step; None for all of them.
+            seed: for the order of the samples, or a generator that is used and moved on.
+
+        Raises:
+            ValueError: a number is out of its range, or the optimizer's parameters are others; nothing has been
+                trained, unless it is a learning rate that a function gives for a later step. Or the loss or a parameter
+                stopped being finite; the parameters are those before that epoch.
+            TraceError: the optimizer's rule asks for what cannot be recorded.
+        """
+        self._needs_loss()
+        arrays, count = self._arrays(inputs, named)
+        epochs = whole_number("epochs", epochs)
+        size = max(count, 1)
+        if batch_size is not None:
+            size = min(size, whole_number("batch_size", batch_size))
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"expected an Optimizer, got {type(optimizer).__name__}: {optimizer!r:.60}")
+        if len(optimizer.parameters) != len(self.parameters) or any(
+            p is not q for p, q in zip(optimizer.parameters, self.parameters, strict=True)
+        ):
+            raise ValueError(
+                "expected an optimizer of this program's parameters, in their order; "
+                "compile the function with those that are to be trained"
+            )
+        rng = seed if isinstance(seed, random.Random) else random.Random(seed)
+        training = Training(self._ready, optimizer, arrays, count, size)
+        return training.epochs(epochs, rng if shuffle and size < count else None)  # a whole batch has no order
 
     def sgd(
         self,
@@ -224,41 +286,11 @@ class Program:
         shuffle: bool = True,
         **named: Any,
     ) -> Any:
-        """Train by mini-batch SGD, with the rule and the arguments of `SGD` and the order of samples of `fit`.
-
-        The losses of all steps, as an array, each before its step. With shuffle=False, or where a step takes all
-        of them, the samples stay in the order in which they are given. The loop over an epoch's mini-batches is machine
-        code. Parameters are written back every tenth of a second or so, or after an epoch that takes longer, and
-        Ctrl-C keeps them. A program without inputs takes `epochs` steps.
-
-        Raises:
-            ValueError: a number is out of its range; nothing has been trained, unless it is a learning rate that a
-                function gives for a later step. Or the loss or a parameter stopped being finite; the parameters are
-                those before that epoch.
-        """
-        self._needs_loss()
-        arrays, count = self._arrays(inputs, named)
-        epochs = whole_number("epochs", epochs)
-        size = max(count, 1)
-        if batch_size is not None:
-            size = min(size, whole_number("batch_size", batch_size))
-        if epochs * (-(-count // size) or 1) > MOST_STEPS:
-            raise ValueError(f"expected at most {MOST_STEPS:,} steps in one call, got epochs={epochs:,}")
+        """Train by mini-batch SGD: `train` with `SGD(program.parameters, lr, momentum, weight_decay)`."""
         optimizer = SGD(self.parameters, lr, momentum, weight_decay)
-        shuffle = shuffle and size < count  # a whole batch has no order
-        training = Training(self, optimizer, arrays, count, size)
-        rng = seed if isinstance(seed, random.Random) else random.Random(seed)
-        order = self._numpy.arange(count)
-        at_once = max(1, min(BETWEEN // max(count * len(self.parameters), 1), AT_ONCE // max(count, 1)))
-        losses = []
-        for first in range(0, epochs, at_once):
-            now = min(at_once, epochs - first)
-            orders = self._numpy.broadcast_to(order, (now, count))  # one row, seen several times
-            if shuffle:
-                orders = training.shuffled(rng, order, now)
-                order = orders[-1]
-            losses.append(training.run(orders))
-        return self._numpy.concatenate(losses)
+        return self.train(
+            *inputs, optimizer=optimizer, epochs=epochs, batch_size=batch_size, seed=seed, shuffle=shuffle, **named
+        )
 
     def _needs_loss(self) -> None:
         if not self._has_loss:
@@ -267,108 +299,94 @@ class Program:
                 "function that returns the loss alone or first in a tuple"
             )
 
-    def _run_outputs(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    def _arrays(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Any], int]:
+        return self._inputs.arrays(inputs, named)
+
+    def _run(
+        self,
+        mode: int,
+        arrays: list[Any],
+        count: int,
+        at: Any,
+        result: Callable[[Workspace], Any],
+        careful: bool = False,
+    ) -> Any:
+        """What `result` takes from the memory of a call; of the careful machine's where the other's gradient is nan."""
+        if at is not None:
+            at = self._inputs.vector(at, len(self.parameters))
+        machine = self._ready(careful=careful)
+        space = machine.take()
+        try:
+            if not space.run(mode, arrays, count, at) or careful:
+                return result(space)
+        finally:
+            machine.give(space)
+        return self._run(mode, arrays, count, at, result, careful=True)
+
+    def _gradient(
+        self, arrays: list[Any], count: int, *, at: Any = None, with_outputs: bool = False
+    ) -> tuple[float, Any, Any]:
+        """(mean loss, gradient, outputs where they are wanted)."""
+
+        def result(space: Workspace) -> tuple[float, Any, Any]:
+            outputs = space.outputs[: count or 1].copy() if with_outputs else None
+            return space.losses.item(0), space.gradient.copy(), outputs
+
+        found: tuple[float, Any, Any] = self._run(GRADIENT, arrays, count, at, result)
+        return found
+
+    def _run_outputs(self, inputs: Sequence[Any], named: Mapping[str, Any], at: Any = None) -> Any:
         arrays, count = self._arrays(inputs, named)
-        with self._lock:
-            machine = self._ready()
-            machine.run(FORWARD, arrays, count)
-            return machine.outputs[: count or 1].copy()
-
-    def _arrays(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[list[Any], int]:
-        """The inputs as arrays of doubles, and how many samples they have; checked."""
-        numpy = self._numpy
-        if named or len(inputs) != len(self._shapes):
-            inputs = self._in_order(inputs, named)
-        arrays = [
-            numpy.ascontiguousarray(given)
-            if type(given) is numpy.ndarray and given.dtype is self._float64
-            else self._converted(place, given)
-            for place, given in enumerate(inputs)
-        ]
-        found = [array.shape for array in arrays]
-        count = found[0][0] if found and found[0] else 0
-        if found != self._fitting:
-            for shape, (name, expected) in zip(found, self._shapes.items(), strict=True):
-                if shape != (count, *expected) or not count:
-                    raise ValueError(self._wrong(name, shape, count))
-            self._fitting = found
-        if self._gathers:
-            self._check_gathers(arrays)
-        return arrays, count
-
-    def _converted(self, place: int, given: Any) -> Any:
-        """An input as an array of doubles. Raises TypeError for what are not real numbers, ValueError for ragged lists."""
-        numpy, name = self._numpy, list(self._shapes)[place]
-        expected = f"expected {name} as real numbers of the shape {self._rows(name)}"
-        if isinstance(given, numpy.ma.MaskedArray):
-            raise TypeError(f"{expected}, got a masked array; fill it, or leave its masked samples out")
-        try:
-            array = numpy.asarray(given)
-        except ValueError:
-            raise ValueError(f"{expected}, got lists of unequal lengths: {given!r:.60}") from None
-        if array.dtype.kind == "O":
-            if not all(hasattr(x, "__float__") for x in array.flat):
-                raise TypeError(f"{expected}, got {type(given).__name__}: {given!r:.60}")
-        elif array.dtype.kind not in "fiub":
-            raise TypeError(f"{expected}, got {array.dtype}: {given!r:.60}")
-        try:
-            return numpy.ascontiguousarray(array, self._float64)
-        except OverflowError:
-            raise ValueError(f"{expected}, got an integer that is too large for a float") from None
-
-    def _rows(self, name: str) -> str:
-        return f"({', '.join(['samples', *map(str, self._shapes[name])])})"
-
-    def _wrong(self, name: str, found: tuple[int, ...], count: int) -> str:
-        """What is wrong with an input of a shape that does not fit."""
-        shape = self._shapes[name]
-        if found[1:] != shape or len(found) != 1 + len(shape):
-            return f"expected {name} of the shape {self._rows(name)}, got {found}"
-        if not count:
-            return "expected at least one sample, got none"
-        return f"expected as many samples in {name} as in {next(iter(self._shapes))}, {count}; got {found[0]}"
-
-    def _in_order(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The inputs, some of them given by name. Raises TypeError for missing and for unknown ones."""
-        names = list(self._shapes)
-        inputs_are = f"the inputs are {', '.join(names) or '(none)'}"
-        for name in named:
-            if name not in names:
-                raise TypeError(f"unknown argument {name!r}; {inputs_are}")
-            if name in names[: len(inputs)]:
-                raise TypeError(f"{name} is given twice, in its place and by its name; {inputs_are}")
-        if len(inputs) > len(names):
-            raise TypeError(f"{inputs_are}; got {len(inputs)} without a name")
-        given = dict(zip(names, inputs, strict=False)) | dict(named)
-        if missing := [name for name in names if name not in given]:
-            raise TypeError(f"missing inputs: {', '.join(missing)}")
-        return tuple(given[name] for name in names)
-
-    def _check_gathers(self, arrays: list[Any]) -> None:
-        numpy = self._numpy
-        for place, size in self._gathers:
-            start = 0
-            for name, array in zip(self._shapes, arrays, strict=True):
-                flat = array.reshape(len(array), -1)
-                if start <= place < start + flat.shape[1]:
-                    column = flat[:, place - start]
-                    wrong = ~((column >= 0) & (column < size) & (column == numpy.floor(column)))
-                    if wrong.any():
-                        row = int(wrong.argmax())
-                        raise IndexError(
-                            f"sample {row}: {name} picks one of {size} values, expected a whole number from 0 to "
-                            f"{size - 1}, got {column[row]}"
-                        )
-                start += flat.shape[1]
+        return self._run(FORWARD, arrays, count, at, lambda space: space.outputs[: count or 1].copy())
 
     def _ready(self, *, careful: bool = False) -> Machine:
         """The machine; the careful one where the other's gradient is nan."""
-        if careful:
-            self._careful = self._careful or Machine(self._parts.careful(), self.parameters, self._cached)
-            return self._careful
-        if self._machine is None:
-            self._machine = Machine(self._parts, self.parameters, self._cached)
-        return self._machine
+        machine = self._careful if careful else self._machine
+        if machine is None:
+            with self._making:
+                if careful:
+                    if self._careful is None:
+                        self._careful = Machine(self._parts.careful(), self.parameters, self._cached)
+                    return self._careful
+                if self._machine is None:
+                    self._machine = Machine(self._parts, self.parameters, self._cached)
+                return self._machine
+        return machine
+
+
+class Bound:
+    """A program with its samples: `step()` or `step(theta)` returns (mean loss, gradient) and costs next to nothing.
+
+    The gradient is the same array each time, overwritten by the next call. The samples' arrays may get other numbers
+    between calls, but no other shape; lists, and arrays that had to be converted, were copied. One thread at a time.
+    """
+
+    def __init__(self, program: Program, arrays: list[Any], count: int) -> None:
+        self._program, self._arrays, self._count = program, arrays, count
+        self._space = program._ready().take()  # and never given back
+        self._space.run(GRADIENT, arrays, count)
+        self._size = len(program.parameters)
+        self._given: Any = None
+        self.gradient = self._space.gradient
+        self._loss = self._space.losses.item
+
+    def __call__(self, theta: Any = None) -> tuple[float, Any]:
+        """(mean loss, gradient) at theta, an array of numbers for all parameters; None for the parameters' own.
+
+        Raises:
+            ValueError: theta is not as long as the parameters are many.
+            TypeError: theta are not numbers, or a parameter has none.
+            IndexError: a sample's number picks (`gather`) what is not there.
+        """
+        space = self._space
+        if theta is not self._given or theta is not space.at:
+            space.point(None if theta is None else self._program._inputs.vector(theta, self._size))
+            self._given = theta
+        if space.again(self._count):
+            loss, gradient = self._program._gradient(self._arrays, self._count, at=space.at)[:2]
+            self.gradient[:] = gradient
+            return loss, self.gradient
+        return self._loss(0), self.gradient
 
 
 def _structured(structure: Any, outputs: Any) -> Any:
@@ -379,71 +397,4 @@ def _structured(structure: Any, outputs: Any) -> Any:
     return [_structured(x, outputs) for x in structure]
 
 
-class Training:
-    """A training run that is done a few epochs at a time."""
-
-    def __init__(self, program: Program, optimizer: SGD, arrays: list[Any], count: int, batch_size: int) -> None:
-        self.program, self.optimizer, self.arrays, self.count = program, optimizer, arrays, count
-        self.batch_size = batch_size
-        self.steps = -(-count // batch_size) or 1
-
-    def shuffled(self, rng: random.Random, order: Any, count: int) -> Any:
-        """An array of so many orders of the samples, each shuffled from the one before."""
-        with self.program._lock:
-            return self.program._ready().shuffled(rng, order, count)
-
-    def run(self, orders: Any) -> Any:
-        """Epochs, one for each row of an array of orders of the samples. Returns the loss of each step.
-
-        Raises:
-            ValueError: the loss or a parameter stopped being finite; the parameters are those before that epoch.
-        """
-        rates = self._rates(len(orders))
-        with self.program._lock:
-            found = self._try(orders, rates, careful=False)
-            if found is None and len(orders) == 1:
-                found = self._try(orders, rates, careful=True)
-        if found is not None:
-            return found
-        if len(orders) > 1:  # one by one, as far as they go
-            return self.program._numpy.concatenate([self.run(orders[k : k + 1]) for k in range(len(orders))])
-        step, loss = self.failed
-        raise ValueError(
-            f"step {self.optimizer.steps + step}: the loss is {loss} or a parameter stopped being finite; "
-            "the parameters are those before this epoch; is the learning rate too large?"
-        )
-
-    def _rates(self, epochs: int) -> Any:
-        """The learning rates of the coming steps."""
-        optimizer, steps = self.optimizer, epochs * self.steps
-        if callable(optimizer.lr):
-            rates = [optimizer.learning_rate(optimizer.steps + k) for k in range(steps)]
-        else:
-            rates = [optimizer.lr] * steps
-        return self.program._numpy.array(rates, dtype=float)
-
-    @property
-    def outputs(self) -> Any:
-        """The outputs of each sample in the last epoch, before the step that used it; in that epoch's order."""
-        return self.machine.outputs[: self.count or 1].copy()
-
-    def _try(self, orders: Any, rates: Any, careful: bool) -> Any | None:
-        """What `run` returns; None where a number stopped being finite, and then nothing has changed."""
-        program, optimizer = self.program, self.optimizer
-        isfinite = program._numpy.isfinite
-        self.machine = machine = program._ready(careful=careful)
-        if optimizer.momentum:
-            machine.velocity[:] = [float(v) for v in optimizer.velocities]
-        momentum, decay = float(optimizer.momentum), float(optimizer.weight_decay)
-        machine.train(self.arrays, self.count, self.batch_size, orders, rates, momentum, decay)
-        losses = machine.losses[: len(rates)].copy()
-        if not (isfinite(losses).all() and isfinite(machine.params).all()):
-            step = len(rates) - 1 if isfinite(losses).all() else int(isfinite(losses).argmin())
-            self.failed = step, losses[step]
-            return None
-        velocities = machine.velocity.tolist() if optimizer.momentum else optimizer.velocities
-        optimizer.commit(machine.params.tolist(), [velocities], len(rates))
-        return losses
-
-
-__all__ = ["Program", "Training", "build", "compile"]
+__all__ = ["Bound", "Program", "Training", "build", "compile"]

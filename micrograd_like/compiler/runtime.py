@@ -1,30 +1,37 @@
-"""Stage 12, runtime: machine code and the memory it works on."""
+"""Stage 12, runtime: a program's machine code, and the memory that each call works on.
+
+Calls share the code and what never changes; everything that a call writes to is in a workspace of its own. So calls from
+several threads run side by side.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd_like import ieee
 from micrograd_like._extras import require
 from micrograd_like.compiler import native
+from micrograd_like.compiler.arrays import pick_error
 from micrograd_like.compiler.blocks import Parts, block_module, frames_size, groups_at_once
 from micrograd_like.compiler.emit import Shape
-from micrograd_like.compiler.entry import CALL, FIELDS, TRAIN, main_module
+from micrograd_like.compiler.entry import CALL, FIELDS, FORWARD, GRADIENT, TRAIN, main_module
 from micrograd_like.compiler.objects import layout
-from micrograd_like.compiler.shuffling import Shuffler
+from micrograd_like.compiler.steps import padded, step_module
 from micrograd_like.engine import Value
+from micrograd_like.optim import Optimizer
 
 BRIEF = 10**6  # parameters times samples of a call, some tens of microseconds, that is not worth letting others run
 _ALIGNED = 128  # bytes
 _PLACE = {name: 8 * k for k, name in enumerate(FIELDS)}
-_CALL = struct.Struct("".join("d" if name in ("momentum", "decay") else "q" for name in CALL))
+_CALL = struct.Struct("q" * len(CALL))
 
 
 class Machine:
-    """A program's machine code with its arrays; results are left in `losses`, `outputs` and `gradient`."""
+    """A program's machine code, made where it is first needed."""
 
     def __init__(self, parts: Parts, parameters: Sequence[Value], cached: bool, check: bool = False) -> None:
         self.numpy = numpy = require("numpy", extra="compiled")
@@ -32,76 +39,155 @@ class Machine:
         self.cached, self.check = cached, check
         self.content = repr((parts, check)) if cached else ""
         self.loaded: dict[str, native.Loaded] = {}
+        self.loading = threading.RLock()
         width = native.width()
-        self.shapes = {1: Shape(1, 1, 8, 1), width: Shape(width, width, 4), 2 * width: Shape(2 * width, width, 4)}
-        # The machine code moves eight parameters at a time, so that the arrays have room for a few more.
-        self.all = [numpy.zeros(parts.parameters + 8) for _ in range(3)]
-        self.params, self.gradient, self.velocity = (array[: parts.parameters] for array in self.all)
-        self.shared = numpy.zeros(max(parts.shared_frame, 1))
+        self.shapes = {1: Shape(1, 1, 8, 1), width: Shape(width, width, 4)}
         self.consts = numpy.array(parts.constants)
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)
         self.values = numpy.array([id(p) for p in parameters], dtype=numpy.int64)
-        self.frames = numpy.zeros(max(frames_size(parts, lanes) for lanes in self.shapes) + _ALIGNED // 8)
+        main = self.load("main", "run", lambda: main_module(parts, check), False)
+        # Brief calls hold the global lock: no parameter changes while it is read, and letting others run takes longer.
+        quick, long = (kind(ctypes.c_int64, ctypes.c_void_p) for kind in (ctypes.PYFUNCTYPE, ctypes.CFUNCTYPE))
+        self.entry, self.quick, self.look = long(main.address), quick(main.address), quick(main.find("look"))
+        self.reader: Any = None
+        self.places = layout()
+        if self.places is not None:
+            self.reader, self.read_and_run = quick(main.find("read")), quick(main.find("read_and_run"))
+        self.free: list[Workspace] = []
+
+    def take(self) -> Workspace:
+        """Memory for a call, to be given back."""
+        try:
+            return self.free.pop()
+        except IndexError:
+            return Workspace(self)
+
+    def give(self, space: Workspace) -> None:
+        """Memory that a call needs no more."""
+        self.free.append(space)
+
+    def load(self, name: str, symbol: str, text: Callable[[], str], optimize: bool) -> native.Loaded:
+        """A module's machine code."""
+        if name not in self.loaded:
+            with self.loading:
+                if name not in self.loaded:
+                    key = native.digest(self.content, name) if self.cached else ""
+                    make = lambda: native.machine_code(text(), optimize)  # noqa: E731
+                    self.loaded[name] = native.load(key, symbol, make, self.cached)
+        return self.loaded[name]
+
+    def block(self, batch: int) -> tuple[int, int]:
+        """(lanes, the address of the code) for mini-batches of that size."""
+        lanes = next((n for n in sorted(self.shapes) if n >= batch), max(self.shapes))
+        text = lambda: block_module(self.parts, self.shapes[lanes], self.check)  # noqa: E731
+        return lanes, self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.rows).address
+
+    def step(self, optimizer: Optimizer, rates: int) -> int:
+        """The address of an optimizer's step. Raises TraceError for a rule that cannot be recorded."""
+        text = step_module(optimizer, len(self.parameters), rates)
+        return self.load(f"step\n{text}", "update", lambda: text, False).address
+
+
+class Workspace:
+    """The memory of one call; its results are left in `losses`, `outputs` and `gradient`."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.numpy = numpy = machine.numpy
+        parts = machine.parts
+        size = padded(parts.parameters)
+        self.params, self.gradient = (self.aligned(size)[: parts.parameters] for _ in range(2))
+        self.state = numpy.zeros(0)
+        self.shared = self.aligned(parts.shared_frame)
+        self.frames = self.aligned(max(frames_size(parts, lanes) for lanes in machine.shapes))
         self.rows = self.outputs = self.losses = numpy.empty(0)
         self.lent: tuple[Any, ...] = ()  # the arrays that the fields point to
         self.asked: list[int] = []  # what the fields say, in short
+        self.at: Any = None  # the vector that is used in the place of the parameters' numbers
         self.fields = ctypes.create_string_buffer(8 * len(FIELDS))
-        for name in ("params", "shared", "consts", "tables", "gradient", "velocity", "values"):
+        for name in ("params", "shared", "gradient", "frames"):
             self.set(name, _address(getattr(self, name)))
-        self.set("frames", -(-_address(self.frames) // _ALIGNED) * _ALIGNED)
-        self.fields_address = ctypes.addressof(self.fields)
-        main = self.load("main", "run", lambda: main_module(parts, check), False)
-        self.entry = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(main.address)
-        self.shuffled = Shuffler(main.find("shuffle"), numpy).shuffled
-        self.reader: Any = None
-        if (places := layout()) is not None:
-            # Called with the global lock held: no parameter changes while it is read.
-            with_lock = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
-            self.reader, self.at_once = with_lock(main.find("read")), with_lock(main.find("read_and_run"))
-            for name, value in places._asdict().items():
+        for name in ("consts", "tables", "values"):
+            self.set(name, _address(getattr(machine, name)))
+        if machine.places is not None:
+            for name, value in machine.places._asdict().items():
                 self.set(name, value)
+        self.address = ctypes.addressof(self.fields)
 
-    def load(self, name: str, symbol: str, text: Callable[[], str], optimize: bool) -> native.Loaded:
-        """A module's machine code; made when it is first needed."""
-        if name not in self.loaded:
-            key = native.digest(self.content, name) if self.cached else ""
-            make = lambda: native.machine_code(text(), optimize)  # noqa: E731
-            self.loaded[name] = native.load(key, symbol, make, self.cached)
-        return self.loaded[name]
+    def aligned(self, count: int) -> Any:
+        """So many zeros, from the beginning of a line of the cache on."""
+        room = self.numpy.zeros(count + _ALIGNED // 8)
+        start = -_address(room) % _ALIGNED // 8
+        return room[start : start + count]
 
     def set(self, name: str, value: int) -> None:
         struct.pack_into("q", self.fields, _PLACE[name], value)
 
     def read(self) -> None:
-        """Take the parameters' numbers over."""
-        if self.reader is None or self.reader(self.fields_address) != len(self.parameters):
-            self.params[:] = [_number(k, p) for k, p in enumerate(self.parameters)]
+        """Take the parameters' numbers over. Raises TypeError where one has none."""
+        machine = self.machine
+        if machine.reader is None or machine.reader(self.address) != len(machine.parameters):
+            self.params[:] = [_number(k, p) for k, p in enumerate(machine.parameters)]
 
-    def run(self, mode: int, arrays: list[Any], count: int) -> bool:
-        """Run over all samples as one batch. Returns whether a number of the gradient, if asked for, is nan."""
+    def point(self, at: Any) -> None:
+        """Let the parameters' numbers be those of an array of the right kind; None: those that were read."""
+        if at is not self.at:
+            self.set("params", _address(self.params if at is None else at))
+            self.at = at
+
+    def run(self, mode: int, arrays: list[Any], count: int, at: Any = None) -> bool:
+        """Run over all samples as one batch. Returns whether a number of the gradient, if asked for, is nan.
+
+        Raises:
+            IndexError: a sample's number picks (`gather`) what is not there.
+        """
         asked = [mode, count, *map(id, arrays)]
         if asked != self.asked:  # else the fields still say so
             self.ask(mode, arrays, count)
             self.asked = asked
-        if self.reader is not None and count * len(self.parameters) < BRIEF:
-            answer: int = self.at_once(self.fields_address)
-            if answer >= 0:
-                return answer > 0
-        self.read()
-        return bool(self.entry(self.fields_address))
+        self.point(at)
+        return self.again(count)
 
-    def train(
-        self, arrays: list[Any], count: int, batch: int, orders: Any, rates: Any, momentum: float, decay: float
-    ) -> None:
+    def again(self, count: int) -> bool:
+        """Run as before: on the same arrays, whose numbers may be others."""
+        machine = self.machine
+        self.check(count)
+        brief = count * len(machine.parameters) < BRIEF
+        if self.at is None:
+            if brief and machine.reader is not None and (answer := machine.read_and_run(self.address)) >= 0:
+                return bool(answer)
+            self.read()
+        return bool((machine.quick if brief else machine.entry)(self.address))
+
+    def check(self, count: int) -> None:
+        """Raise IndexError where a sample's number picks (`gather`) what is not there."""
+        parts = self.machine.parts
+        if parts.gathers and (found := self.machine.look(self.address)) < count:
+            raise pick_error(parts.shapes, parts.gathers, self.lent[0], found)
+
+    def train(self, arrays: list[Any], count: int, batch: int, orders: Any, optimizer: Optimizer, rates: Any) -> None:
         """Take the steps of some epochs, over mini-batches.
 
-        `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; a row that is
-        seen several times (of stride 0) is fine. `rates`: an array of learning rates, one for each step.
+        `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; `rates`: one with
+        a row for each step, the numbers that the optimizer's rule reads. Rows seen several times (of stride 0) are fine.
         """
         self.asked = []
+        self.point(None)
         self.read()
-        self.ask(TRAIN, arrays, count, batch, orders, rates, momentum, decay)
-        self.entry(self.fields_address)
+        states = [getattr(optimizer, name) for name in optimizer.STATE]
+        size = padded(len(self.params))
+        if self.state.size < size * len(states):
+            self.state = self.aligned(size * len(states))
+        for k, state in enumerate(states):
+            self.state[k * size : k * size + len(state)] = [ieee.as_float(x) for x in state]
+        self.ask(TRAIN, arrays, count, batch, orders, rates, self.machine.step(optimizer, rates.shape[1]))
+        self.check(count)
+        self.machine.entry(self.address)
+
+    def states(self, optimizer: Optimizer) -> list[list[float]]:
+        """What the optimizer's rule remembers after the steps that were taken."""
+        size, count = padded(len(self.params)), len(self.params)
+        return [self.state[k * size : k * size + count].tolist() for k in range(len(optimizer.STATE))]
 
     def ask(
         self,
@@ -111,8 +197,7 @@ class Machine:
         batch: int = 0,
         orders: Any = None,
         rates: Any = None,
-        momentum: float = 0.0,
-        decay: float = 0.0,
+        update: int = 0,
     ) -> None:
         """Tell the machine code what to do."""
         batch = batch or count or 1
@@ -120,29 +205,23 @@ class Machine:
         epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
         self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
         self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
-        lanes, block = self.block(min(batch, count)) if arrays else (1, 0)
+        lanes, block = self.machine.block(min(batch, count)) if arrays else (1, 0)
         _CALL.pack_into(
             self.fields, 0, mode, count, batch, epochs * per_epoch, per_epoch, stride,
-            _address(self.rows if orders is None else orders), _address(self.lent[-1]),
-            0 if rates is None else _address(rates), block, lanes, groups_at_once(self.parts, lanes),
-            momentum, decay,
+            _address(self.rows if orders is None else orders), _address(self.lent[-1]), block, lanes,
+            groups_at_once(self.machine.parts, lanes), update,
+            0 if rates is None else _address(rates), 0 if rates is None else rates.strides[0] // 8, _address(self.state),
         )  # fmt: skip
 
     def reserve(self, samples: int, steps: int) -> None:
         """Room for the results of so many samples, a few beyond the last, and so many steps."""
         if samples >= len(self.rows):
             self.rows = self.numpy.arange(samples + 1)
-            self.outputs = self.numpy.empty((samples + max(self.shapes), self.parts.outputs))
+            self.outputs = self.numpy.empty((samples + max(self.machine.shapes), self.machine.parts.outputs))
             self.set("outputs", _address(self.outputs))
         if steps > len(self.losses):
             self.losses = self.numpy.empty(steps)
             self.set("losses", _address(self.losses))
-
-    def block(self, batch: int) -> tuple[int, int]:
-        """(lanes, the address of the code) for mini-batches of that size."""
-        lanes = next((n for n in sorted(self.shapes) if n >= batch), max(self.shapes))
-        text = lambda: block_module(self.parts, self.shapes[lanes], self.check)  # noqa: E731
-        return lanes, self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.rows).address
 
 
 def _number(place: int, parameter: Value) -> float:
@@ -157,3 +236,6 @@ def _number(place: int, parameter: Value) -> float:
 def _address(array: Any) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
+
+
+__all__ = ["FORWARD", "GRADIENT", "Machine", "Workspace"]

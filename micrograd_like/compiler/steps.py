@@ -1,0 +1,84 @@
+"""An optimizer's step as machine code: its rule, called once with symbols, is one more nest, over the parameters.
+
+Eight parameters move at a time. What the rule remembers lies behind one another, a stretch for each of its states, as
+long as the parameters are with those that fill up the last eight. Products and sums are rounded one by one, as the rule
+rounds them on Values, so that both take the same step to the last bit. The gradient is left empty for the next one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from micrograd_like.compiler import trace as tracing
+from micrograd_like.compiler.machine import ATTRIBUTES, definitions, form
+from micrograd_like.compiler.trace import CONST, INPUT, NODE, SHIFT, Trace, TraceError, is_composed
+from micrograd_like.compiler.writer import Writer
+from micrograd_like.optim import Optimizer
+
+LANES = 8
+
+
+def padded(parameters: int) -> int:
+    """The room for so many numbers, in whole eights."""
+    return -(-parameters // LANES) * LANES
+
+
+def rule_of(optimizer: Optimizer, rates: int) -> Trace:
+    """The rule as a program of p, g, the states and the rates, with the new p and the new states as its outputs.
+
+    Raises:
+        TraceError: the rule asks for what cannot be recorded, or returns something else than those.
+    """
+    count = 2 + len(optimizer.STATE) + rates
+    recorder = tracing.Recorder([], {})
+    symbols = [tracing._symbols((), INPUT << SHIFT | k) for k in range(count)]
+
+    def call() -> None:
+        results = optimizer.rule(*symbols)
+        if not isinstance(results, tuple) or len(results) != 1 + len(optimizer.STATE):
+            states = "".join(f", {name}" for name in optimizer.STATE)
+            raise TraceError(
+                f"{type(optimizer).__name__}.rule returned {results!r:.60}; expected a tuple of the new p{states}"
+            )
+        recorder.trace.outputs = [recorder.ref(x) for x in results]
+
+    tracing.recorded(recorder, [], call)
+    return recorder.trace
+
+
+def step_module(optimizer: Optimizer, parameters: int, rates: int) -> str:
+    """The module with `update(params, gradient, state, rates)`."""
+    rule, states = rule_of(optimizer, rates), len(optimizer.STATE)
+    w = Writer(LANES, contract=False)
+    w.label("entry")
+    arrays = ["%params", "%gradient", *[w.at("double", "%state", k * padded(parameters)) for k in range(states)]]
+    common = [w.splat(w.put(f"load double, ptr {w.at('double', '%rates', k)}, align 8")) for k in range(rates)]
+
+    def eight(first: str, _: Any) -> list[str]:
+        places = [w.at("double", array, first) for array in arrays]
+        inputs = [*[w.put(f"load {w.type}, ptr {place}, align 8") for place in places], *common]
+        nodes: list[str] = []
+
+        def load(ref: int) -> str:
+            space, index = ref >> SHIFT, ref & (1 << SHIFT) - 1
+            return {INPUT: inputs, NODE: nodes}[space][index] if space != CONST else w.number(rule.constants[index])
+
+        for op, refs in zip(rule.operations, rule.operands, strict=True):
+            operands = [load(ref) for ref in refs]
+            nodes.append(operands[0] if is_composed(op) else form(op)(w, *operands))
+        for k, ref in enumerate(rule.outputs):
+            place = 0 if k == 0 else k + 1  # the gradient lies between
+            if ref != INPUT << SHIFT | place:  # what a rule returns as it came stays
+                w.do(f"store {w.type} {load(ref)}, ptr {places[place]}, align 8")
+        w.do(f"store {w.type} zeroinitializer, ptr {places[1]}, align 8")
+        return []
+
+    if parameters:
+        w.loop(padded(parameters), [], eight, LANES)
+    body = "\n".join(w.lines)
+    arguments = "ptr noalias %params, ptr noalias %gradient, ptr noalias %state, ptr noalias %rates"
+    return "\n".join([
+        f"define void @update({arguments}) #0 {{\n{body}\n  ret void\n}}",
+        *definitions(w.used),
+        ATTRIBUTES,
+    ])  # fmt: skip
