@@ -173,7 +173,7 @@ def _logsumexp_expansion(*xs: Any) -> Any:
 
 # fmt: off
 # Arithmetic
-add: Operation = row("add", "+", ieee.add, lambda g, out, x, y: g,           lambda g, out, x, y: g,                      formula="{0:1} + {1:1}", doc="x + y")
+add: Operation = row("add", "+", ieee.add, lambda g, out, x, y: g,           lambda g, out, x, y: g,                      formula="{0:1} + {1:2}", doc="x + y")
 sub: Operation = row("sub", "-", ieee.sub, lambda g, out, x, y: g,           lambda g, out, x, y: -g,                     formula="{0:1} − {1:2}", doc="x - y")
 mul: Operation = row("mul", "*", ieee.mul, lambda g, out, x, y: g * y,       lambda g, out, x, y: g * x,                  formula="{0:2}·{1:2}", doc="x · y")
 div: Operation = row("div", "/", ieee.div, lambda g, out, x, y: div(g, y),   lambda g, out, x, y: -g * div(out, y),       formula="{0:2}/{1:3}", doc="x / y", domain=("real", "nonzero"))

@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, KeysView
 from typing import Any, Literal
 
-import graphviz
-
 from micrograd_like import graph
 from micrograd_like.checks import whole_number
-from micrograd_like.drawing.effects import ROLES, ByShare, Highlight, Style
-from micrograd_like.drawing.render import Drawing, elided, plain_text, tooltip_text
-from micrograd_like.drawing.scene import Roles, Scene, folded, scalars, steps
-from micrograd_like.drawing.style import INK, NEUTRAL
+from micrograd_like.drawing.cards import column_sizes, port_text, title_lines
+from micrograd_like.drawing.effects import ByShare, Highlight, Style, direction
+from micrograd_like.drawing.formula import number
+from micrograd_like.drawing.network import folded
+from micrograd_like.drawing.render import Drawing
+from micrograd_like.drawing.scene import Box, Roles, Scene, scalars, steps
+from micrograd_like.drawing.style import INK, LOWERS, NEUTRAL, RAISES, SMALL, TINTS, measure
+from micrograd_like.drawing.svg import SIDES, Sheet, casing_width, tooltip
+from micrograd_like.drawing.text import plain_text, tooltip_text
 from micrograd_like.engine import Value
 
-# For each direction the sides on which edges enter and leave a box: elsewhere they would cross its cluster's name.
-SIDES = {"LR": ("w", "e"), "TB": ("n", "s"), "RL": ("e", "w"), "BT": ("s", "n")}
 DEPTHS = ("neurons", "layers")
-EDGE_LABEL = {
-    "shape": "box",
-    "style": "filled,rounded",
-    "fillcolor": "#ffffff",
-    "penwidth": "0.6",
-    "fontsize": "10",
-    "margin": "0.05,0.02",
-    "width": "0",
-}
+COLOURS = {"up": RAISES, "down": LOWERS, "none": NEUTRAL}
+LINE = 14  # the height of a line of the DOT's text, in px
+PX = 72  # to the inch, Graphviz's unit of a box's size
 
 
 def trace(root: Value) -> tuple[KeysView[Value], KeysView[tuple[Value, Value]]]:
@@ -55,6 +50,7 @@ def draw_dot(
     *,
     expand: bool = False,
     depth: Literal["neurons", "layers"] | None = None,
+    shape: tuple[int, int] | None = None,
     stop: Iterable[Value | str] = (),
     parameters: Any = None,
     max_nodes: int = 1500,
@@ -66,8 +62,11 @@ def draw_dot(
 ) -> Drawing:
     """Draw what a value was computed from: every number with its gradient, every edge with its derivative.
 
-    An edge is as thick as its gradient is large; it is red where raising what it carries raises the root, and blue where
-    that lowers it. Tooltips hold all digits. A graph that was never backpropagated shows no gradients.
+    Boxes stand in the order of the program, with formulas as titles. An edge is as thick as its gradient is large; it is
+    orange where raising what it carries raises the root, and blue where that lowers it. In a network the grey core of an
+    edge is the weight (dashed below 0) and the coloured casing around it the gradient; the number stands right before
+    the neuron that it feeds, with ▲ or ▼ for where the next step moves it. Tooltips hold all digits. A graph that was
+    never backpropagated shows no gradients.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> drawing = draw_dot(a * b)
@@ -80,24 +79,28 @@ def draw_dot(
         rankdir: the direction of the computation: "LR", "TB", "RL" or "BT".
         expand: unfold fused nodes (dot, a whole neuron, sum, logsumexp) into single multiplications and additions.
         depth: "neurons" or "layers" draws each of them as one box. They are found from labels like
-            `layers[0].neurons[2].w[1]`, which `Module`s give their parameters.
+            `layers[0].neurons[2].w[1]`, which `Module`s give their parameters. A layer of more than 16 neurons is one
+            box also with "neurons".
+        shape: (height, width) of the image that the inputs are, with `depth`: it is drawn as one, and so are the weights
+            that look at it.
         stop: Values, or the labels of modules such as "layers[0]", whose outputs are drawn as if they were leaves.
         parameters: the leaves to draw as parameters, or a module that has them; None tells them by their labels.
         max_nodes: the most boxes to draw; the edges may cross ten columns for each.
         max_edges: with depth="neurons", the most edges into a neuron: those with the largest gradients are drawn, and
             the others are counted in the neuron's box. None draws as many as stay legible, at least 3 for a neuron.
-        legend: whether to explain shapes and colours in the drawing.
+        legend: whether to explain colours and marks in a strip below the drawing.
         style: what boxes and arrows look like: `Style` or a subclass.
         highlight: a number, or its label, whose paths to the root are lit, each edge with its local derivative, with the
             product of the path (or the sum of the products) beside it; everything else is faded.
         report: an explained step (`micrograd_like.explain.explain_step`), to colour the parameters by their shares.
 
     Raises:
-        TypeError: the root is not a Value.
+        TypeError: the root is not a Value, or the report is none.
         ValueError: there are more than `max_nodes` boxes, or edges too long to be laid out; an argument is unknown;
-            `depth` finds no neurons; `expand` and `depth` are both given; more than one of `style`, `highlight` and `report` is given; `highlight` is not one
-            number of the drawing, or `report` knows none of its parameters; or a label in `stop` names nothing
-            that the root was computed from.
+            `depth` finds no neurons; `expand` and `depth` are both given; more than one of `style`, `highlight` and
+            `report` is given; `highlight` is not one number of the drawing, or `report` knows none of its parameters;
+            no neuron reads an image of that `shape`; or a label in `stop` names nothing that the root was computed
+            from.
     """
     _check_root(root)
     if rankdir not in SIDES:
@@ -108,51 +111,67 @@ def draw_dot(
         raise ValueError("expand shows every multiplication and depth folds them away: expected at most one of the two")
     if (style is not Style) + (highlight is not None) + (report is not None) > 1:
         raise ValueError("style, highlight and report each say how the drawing looks: expected at most one of them")
-    for name, limit in (("max_nodes", max_nodes), ("max_edges", max_edges)):
-        if limit is not None:
-            whole_number(name, limit)
+    max_nodes = whole_number("max_nodes", max_nodes)
+    max_edges = None if max_edges is None else whole_number("max_edges", max_edges)
+    shape = _check_shape(shape, depth)
     drawing = Drawing(
         format=format,
-        graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontsize": "12", "fontcolor": NEUTRAL,
-                    "color": NEUTRAL, "nodesep": "0.15", "ranksep": "0.6", "tooltip": " ", "nslimit": "2", "nslimit1": "2"},
-        node_attr={"fontname": "Helvetica", "fontsize": "11", "fontcolor": INK, "margin": "0.16,0.05", "height": "0"},
-        edge_attr={"fontname": "Helvetica", "fontsize": "10", "arrowsize": "0.6"},
-    )  # fmt: skip
-    if hasattr(parameters, "parameters"):
-        parameters = parameters.parameters()
+        graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontcolor": NEUTRAL},
+        node_attr={
+            "shape": "box",
+            "style": "filled,rounded",
+            "fixedsize": "true",
+            "fontname": "Helvetica",
+            "fontsize": "11",
+            "fontcolor": INK,
+            "color": NEUTRAL,
+        },
+        edge_attr={"fontname": "Helvetica", "fontsize": "10", "fontcolor": NEUTRAL, "arrowhead": "none"},
+    )
+    if parameters is not None:
+        parameters = parameters.parameters() if hasattr(parameters, "parameters") else list(parameters)
     stop = tuple(stop)
     if depth is None and not stop:
-        _check_size(len(graph.nodes(root)), max_nodes)
+        _check_count(len(graph.nodes(root)), max_nodes)
     recorded = steps(root, stop=stop)
     if depth is None:
-        _check_size(len(recorded), max_nodes)
-        if expand:
-            recorded = steps(root, expand=True, stop=stop)
-            _check_size(len(recorded), max_nodes)
+        _check_count(len(recorded), max_nodes)
+        recorded = steps(root, expand=expand, stop=stop) if expand else recorded
     roles = Roles(root, parameters)
-    scene = folded(root, recorded, roles, depth, max_edges) if depth else scalars(root, recorded, roles)
-    _check_size(len(scene.boxes), max_nodes)
+    scene = scalars(root, recorded, roles) if depth is None else folded(root, recorded, roles, depth, max_edges, shape)
+    _check_count(len(scene.boxes), max_nodes)
     if (crossed := scene.columns_crossed()) > 10 * max_nodes:
         raise ValueError(
-            f"the drawing's edges would cross {crossed:,} columns, more than 10 for each of max_nodes={max_nodes:,}, "
-            "which takes minutes to lay out; stop= draws a part of it"
+            f"the drawing's edges would cross {crossed:,} columns, more than 10 for each of max_nodes={max_nodes:,}, and "
+            "take long to lay out; depth='neurons' or depth='layers' folds it, stop= draws a part of it"
         )
     if highlight is not None:
         look: Style = Highlight(scene, highlight)
-    elif report is not None:
-        look = ByShare(scene, report)
     else:
-        look = style(scene)
-    _write(drawing, scene, look, legend)
+        look = ByShare(scene, report) if report is not None else style(scene)
+    sizes = column_sizes(scene.boxes, look, SIDES[rankdir][0], equal=scene.is_network)
+    draw(drawing, Sheet(scene, look, sizes, rankdir, legend))
     return drawing
 
 
 def _check_root(root: Any) -> None:
-    if not isinstance(root, Value):
+    if type(root) is not Value:
         raise TypeError(f"expected a Value to draw, got {type(root).__name__}: {root!r:.60}")
 
 
-def _check_size(count: int, max_nodes: int) -> None:
+def _check_shape(shape: Any, depth: str | None) -> tuple[int, int] | None:
+    if shape is None:
+        return None
+    if depth is None:
+        raise ValueError(
+            "shape draws a network's inputs as an image: expected depth='neurons' or depth='layers' with it"
+        )
+    if not isinstance(shape, (tuple, list)) or len(shape) != 2:
+        raise ValueError(f"expected shape as (height, width) in pixels, got {shape!r:.60}")
+    return whole_number("the height of shape", shape[0]), whole_number("the width of shape", shape[1])
+
+
+def _check_count(count: int, max_nodes: int) -> None:
     if count > max_nodes:
         raise ValueError(
             f"the drawing would have at least {count:,} nodes, more than max_nodes={max_nodes:,}; "
@@ -160,72 +179,56 @@ def _check_size(count: int, max_nodes: int) -> None:
         )
 
 
-def _write(drawing: Drawing, scene: Scene, style: Style, legend: bool) -> None:
-    clusters: dict[str, Drawing] = {"": Drawing()}
-    home = {box.key: box.cluster for box in scene.boxes}
+def draw(drawing: Drawing, sheet: Sheet) -> None:
+    """Write a scene into an empty drawing as DOT, which is a good drawing by itself."""
+    scene, style = sheet.scene, sheet.style
+    drawing.sheet = sheet
+    into, out = SIDES[sheet.rankdir]
+    pills = [measure(text, SMALL) for arrow in scene.arrows if (text := style.pill(arrow))]
+    gap = max(44, round(max(pills, default=0.0)) + 42)
+    if scene.is_network:
+        gap = min(110, 52 + 2 * len(scene.arrows))
+    drawing.attr(nodesep=_inches(12), ranksep=_inches(gap))
     for box in scene.boxes:
-        _cluster(clusters, box.cluster).node(box.key, **style.box(box))
-    into, out = SIDES[drawing.graph_attr["rankdir"]]
-    for i, arrow in enumerate(scene.arrows):
-        attributes = style.arrow(arrow)
-        label = attributes.pop("label", "")
-        tail = arrow.tail
-        if label:  # a box of its own, in the middle of the edge: Graphviz lets an edge run through its label
-            middle = _common(home[tail], home[arrow.head])
-            colour, tooltip = attributes["color"], attributes["tooltip"]
-            clusters[middle].node(f"e{i}", label=label, color=colour, fontcolor=colour, tooltip=tooltip, **EDGE_LABEL)
-            drawing.edge(f"{tail}:{out}", f"e{i}", arrowhead="none", **attributes)
-            tail = f"e{i}"
-        drawing.edge(f"{tail}:{out}", f"{arrow.head}:{into}", **attributes)
-    edges, drawing.body = drawing.body, []
-    for path in sorted(filter(None, clusters), key=lambda path: -path.count(".")):
-        clusters[_parent(path)].subgraph(clusters[path])
-    drawing.body += clusters[""].body + edges
-    if legend:
-        drawing.subgraph(_legend(scene, style))
+        width, height, _ = sheet.sizes[box.key]
+        tint = TINTS.get(box.role, TINTS["operation"]).light
+        drawing.node(
+            box.key,
+            label=plain_text(*_words(box, style)[: int((height - 6) // LINE)]),
+            tooltip=tooltip_text(tooltip(style.details(box))),
+            id=box.key,
+            width=_inches(width),
+            height=_inches(height),
+            fillcolor=tint,
+            color=COLOURS[direction(style.effect(box))],
+        )
+    for arrow in scene.arrows:
+        effect = style.effect(arrow)
+        width = casing_width(arrow, style) if scene.is_network else 1.2 + 6.8 * style.size(effect)
+        attributes = {"taillabel": plain_text(text)} if (text := style.pill(arrow)) else {}
+        drawing.edge(
+            f"{arrow.tail}:{out}",
+            f"{arrow.head}:{into}",
+            id=arrow.key,
+            tooltip=tooltip_text(tooltip(style.details(arrow))) or " ",
+            color=COLOURS[direction(effect)],
+            penwidth=f"{width:.3g}",
+            **attributes,
+        )
+    columns: dict[int, list[str]] = {}
+    for box in scene.boxes:
+        columns.setdefault(box.column, []).append(box.key)
+    for keys in columns.values():
+        if len(keys) > 1:
+            drawing.body.append(f"\t{{rank=same edge [style=invis] {' -> '.join(keys)}}}\n")
 
 
-def _parent(path: str) -> str:
-    return path.rpartition(".")[0]
+def _inches(px: float) -> str:
+    return f"{px / PX:.4f}"
 
 
-def _common(one: str, other: str) -> str:
-    """The innermost cluster that holds both of two clusters."""
-    while one != other:
-        if len(one) >= len(other):
-            one = _parent(one)
-        else:
-            other = _parent(other)
-    return one
-
-
-def _cluster(clusters: dict[str, Drawing], path: str) -> Drawing:
-    """The cluster of that path, made together with those around it where it is the first inside."""
-    outer = path
-    while outer not in clusters:
-        attributes = {
-            "label": plain_text(f" {elided(outer)} "),
-            "labeljust": "l",
-            "style": "rounded",
-            "tooltip": tooltip_text(outer),
-        }
-        clusters[outer] = Drawing(name=f"cluster_{len(clusters)}", graph_attr=attributes)
-        outer = _parent(outer)
-    return clusters[path]
-
-
-def _legend(scene: Scene, style: Style) -> graphviz.Digraph:
-    attributes = {"label": plain_text("how to read this drawing"), "style": "dashed", "tooltip": " "}
-    legend = graphviz.Digraph(name="cluster_legend", graph_attr=attributes)
-    text = {"shape": "plaintext", "fontcolor": NEUTRAL, "tooltip": " ", "height": "0.3", "margin": "0.35,0.05"}
-    for i, (colour, width, meaning) in enumerate(style.legend()):
-        legend.node(f"from{i}", label="", width="0", **text)
-        legend.node(f"to{i}", label=plain_text(meaning), **text)
-        legend.edge(f"from{i}", f"to{i}", color=colour, penwidth=f"{width:.3g}", arrowhead="none", tooltip=" ")
-    for role in dict.fromkeys(box.role for box in scene.boxes):
-        shape, look, tint = ROLES[role]
-        name = scene.root if role == "loss" else role
-        swatch = {"shape": shape, "style": look, "fillcolor": tint, "color": NEUTRAL}
-        legend.node(f"role_{role}", label=plain_text(elided(name, 20)), tooltip=" ", **swatch)
-    legend.node("notes", label=plain_text(*style.notes()), **text)
-    return legend
+def _words(box: Box, style: Style) -> list[str]:
+    """What stands in a box of the DOT."""
+    value = [] if box.value is None else [number(box.value)]
+    effect = [style.line(box)] if style.line(box) else []
+    return [*title_lines(box), *value, *effect, *box.lines, *map(port_text, box.ports)]

@@ -1,116 +1,146 @@
-"""Drawings that answer a question: which paths lead from a parameter to the loss, and who did what in a step."""
+"""What a drawing's colours and thicknesses mean: one quantity for each kind of mark, and the legend that says which.
+
+`Style` shows gradients, `ByShare` what each parameter really did in a step, `Highlight` the paths from one number.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
-from micrograd_like.drawing.render import elided, plain_text, tooltip_text, visible
-from micrograd_like.drawing.scene import Arrow, Box, Scene, full, largest, short
-from micrograd_like.drawing.style import INK, LOWERS, NEUTRAL, RAISES
+from micrograd_like.drawing.formula import full, number, signed
+from micrograd_like.drawing.scene import Arrow, Box, Picture, Port, Scene, largest
 from micrograd_like.engine import Value
 from micrograd_like.ieee import Number, as_float
 
-# The role of a box: its shape and its tint.
-ROLES = {
-    "input": ("box", "filled", "#d5ecfb"),
-    "parameter": ("note", "filled", "#fdf0b0"),
-    "operation": ("box", "filled,rounded", "#eeeeee"),
-    "neuron": ("box", "filled,rounded", "#eeeeee"),
-    "layer": ("box3d", "filled", "#eeeeee"),
-    "loss": ("octagon", "filled", "#f4d9ea"),
-    "constant": ("box", "filled,rounded", "#ffffff"),
-}
-THINNEST, THICKEST = 0.6, 7.0
+Thing = Box | Arrow | Port
 
 
 class Sample(NamedTuple):
-    """A line of the legend: an edge to look at and what it means."""
+    """An entry of the legend: a mark to look at, and what it means."""
 
-    colour: str
-    width: float
+    mark: str  # the kind of mark, as `svg.py` draws it
     meaning: str
 
 
+def direction(effect: Number | None) -> str:
+    """ "up" where raising it raises the root, "down" where that lowers it, "none" where neither or nothing is known."""
+    if effect is None or not effect or effect != effect:
+        return "none"
+    return "up" if effect > 0 else "down"
+
+
 class Style:
-    """Colour by the sign of the gradient, thickness by its size. Subclass it to draw another quantity."""
+    """The gradient: its sign is the colour, its size the thickness. Subclass it to show another quantity."""
+
+    symbol = "∂"
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
-        self.largest = largest(arrow.gradient for arrow in scene.arrows)
-
-    def box(self, box: Box) -> dict[str, str]:
-        """The DOT attributes of a box."""
-        shape, style, tint = ROLES[box.role]
-        colour = self.colour(box.gradient)
-        attributes = {
-            "label": plain_text(*[elided(line) for line in (*visible(box.title).split("\n")[:4], *box.lines)]),
-            "tooltip": tooltip_text(*box.details),
-            "shape": shape,
-            "style": style,
-            "fillcolor": tint,
-            "color": colour,
-            "penwidth": "1" if colour == NEUTRAL else "2",
+        ports = [port for box in scene.boxes for port in box.ports]
+        edges: list[Thing] = [*scene.arrows, *ports]
+        self.largest = largest(map(self.effect, edges))
+        self.largest_weight = largest(port.value for port in ports)
+        self.largest_in = {
+            kind: largest(
+                x for box in scene.boxes for p in box.pictures if p.kind == kind for x in self.picture(p).values
+            )
+            for kind in ("pixels", "weights", "effects")
         }
-        return attributes | ({"fontsize": "9", "width": "0", "height": "0"} if box.role == "constant" else {})
 
-    def arrow(self, arrow: Arrow) -> dict[str, str]:
-        """The DOT attributes of an arrow."""
-        colour = self.colour(arrow.gradient)
-        attributes = {
-            "label": plain_text(arrow.label),
-            "tooltip": tooltip_text(*arrow.details),
-            "color": colour,
-            "penwidth": f"{self.width(arrow.gradient):.3g}",
-        }
-        if arrow.hidden:
-            attributes["style"] = "invis"
-        elif arrow.gradient is not None and arrow.gradient != arrow.gradient:
-            attributes["style"] = "dashed"
-        return attributes
+    def effect(self, thing: Thing) -> Number | None:
+        """The quantity that colours a box, an arrow or a port; None where it is not known."""
+        return thing.gradient
 
-    def colour(self, gradient: Number | None) -> str:
-        """The colour of a gradient's sign."""
-        if gradient is None or not gradient or gradient != gradient:
-            return NEUTRAL
-        return RAISES if gradient > 0 else LOWERS
+    def size(self, effect: Number | None) -> float:
+        """The size of an effect, from 0 to 1, the largest of the drawing."""
+        if effect is None or effect != effect or not effect:
+            return 0.0
+        return min(abs(as_float(effect)) / self.largest, 1.0) if self.largest else 1.0
 
-    def width(self, gradient: Number | None) -> float:
-        """The thickness of a gradient's size, proportional to the drawing's largest."""
-        size = 0.0 if gradient is None else abs(as_float(gradient))
-        if size > self.largest:
-            return THICKEST
-        return max(THINNEST, THICKEST * size / self.largest) if size else THINNEST
+    def faded(self, thing: Thing) -> bool:
+        """Whether a box or an arrow stands back."""
+        return False
+
+    def line(self, box: Box) -> str:
+        """The effect in a box, "" for none."""
+        if box.is_root and self.symbol == "∂" and box.gradient == 1:
+            return "start: 1"
+        effect = self.effect(box)
+        return "" if effect is None else f"{self.symbol} {signed(effect)}"
+
+    def pill(self, arrow: Arrow) -> str:
+        """What stands on an arrow."""
+        return "" if arrow.derivative is None else f"×{number(arrow.derivative, 3)}"
+
+    def is_length(self, arrow: Arrow) -> bool:
+        """Whether an arrow's effect is the length of several gradients, which has no sign."""
+        return arrow.signless
+
+    def details(self, thing: Thing) -> list[str]:
+        """The lines of a tooltip."""
+        return thing.details
+
+    def picture(self, picture: Picture) -> Picture:
+        """A neuron's numbers as an image."""
+        return picture
+
+    def effects(self) -> list[Number | None]:
+        """Everything that has a colour."""
+        things: list[Thing] = [*self.scene.boxes, *self.scene.arrows]
+        things += [port for box in self.scene.boxes for port in box.ports]
+        return list(map(self.effect, things))
 
     def legend(self) -> list[Sample]:
         """What to explain: only what is in the drawing."""
-        it, root = self.scene.carries, elided(self.scene.root, 20)
-        gradients = [arrow.gradient for arrow in self.scene.arrows if arrow.label]
-        samples = []
-        for colour, verb in ((RAISES, "raises"), (LOWERS, "lowers")):
-            if any(self.colour(gradient) == colour for gradient in gradients):
-                samples.append(Sample(colour, THICKEST, f"raising {it} {verb} {root} strongly"))
-                samples.append(Sample(colour, 1.2, f"raising {it} {verb} {root} a little"))
-        if any(gradient is not None and not gradient for gradient in gradients):
-            samples.append(Sample(NEUTRAL, THINNEST, f"{it} has no effect on {root} just now"))
-        if any(gradient != gradient for gradient in gradients):
-            samples.append(Sample(NEUTRAL, THINNEST, f"the gradient of {root} is not a number (dashed)"))
-        if any(gradient is None for gradient in gradients):
-            samples.append(Sample(NEUTRAL, THINNEST, "no gradient yet: nothing was backpropagated from here"))
+        found, samples = {direction(effect) for effect in self.effects()}, self._marks()
+        root = _short(self.scene.root)
+        for way, verb, arrow in (("up", "raises", "▼"), ("down", "lowers", "▲")):
+            if way in found:
+                ports = any(box.ports for box in self.scene.boxes)
+                samples.append(Sample(way + " in" * ports, f"raising it {verb} {root}{f' {arrow}' * ports}"))
+        if any(effect is None for effect in self.effects()) and not found - {"none"}:
+            samples.append(Sample("", "no gradient yet"))
+        if any(effect is not None and effect != effect for effect in self.effects()):
+            samples.append(Sample("", "nan: not a number"))
+        return samples + self._words()
+
+    def _marks(self) -> list[Sample]:
+        roles = {box.role for box in self.scene.boxes}
+        samples = [Sample("parameter", "can learn")] if "parameter" in roles else []
+        samples += [Sample("input", "given")] if "input" in roles else []
+        if self.largest_weight:
+            samples.append(Sample("core", "size of the weight"))
+            if any(port.value < 0 for box in self.scene.boxes for port in box.ports):
+                samples.append(Sample("dashed", "below 0"))
+        kinds = {p.kind for box in self.scene.boxes for p in box.pictures}
+        if "weights" in kinds:
+            top = number(self.largest_in["weights"], 2)
+            samples.append(Sample("weights", f"weight −{top}…+{top}"))
+        if "effects" in kinds:
+            samples.append(Sample("effects", f"{self._word()} lowers … raises"))
         return samples
 
-    def notes(self) -> list[str]:
-        """Lines of text below the legend."""
-        notes = [f"the number at an edge: {self.scene.number}"]
-        if self.largest:
-            notes.append(f"thickness: the size of the gradient; thickest = {self.largest:.4g}")
-        if any(box.gradient is not None for box in self.scene.boxes):
-            notes.append(f"grad: how fast {elided(self.scene.root, 20)} changes when this number is raised")
-        return notes + self.scene.notes
+    def _word(self) -> str:
+        return "gradient: raising it"
+
+    def _words(self) -> list[Sample]:
+        words = []
+        if self.largest and not self.scene.is_network:
+            words.append("thickness = |∂|")
+        elif self.largest:
+            words.append(f"widest: ∂ = {number(self.largest, 3)}")
+        if any(self.pill(arrow) for arrow in self.scene.arrows):
+            words.append(
+                f"∂ = the × on the way to {_short(self.scene.root)}, multiplied"
+                if self.largest
+                else "×: the local derivative"
+            )
+        return [Sample("", word) for word in words + self.scene.notes]
 
 
-FADED = "#b8b8b8"  # what lies on no path
-_TINTS = {RAISES: "#ffe3cf", LOWERS: "#d5ecfb", NEUTRAL: "#eeeeee"}
+def _short(text: str) -> str:
+    return text if len(text) <= 20 else f"{text[:19]}…"
 
 
 class Highlight(Style):
@@ -121,8 +151,7 @@ class Highlight(Style):
     """
 
     def __init__(self, scene: Scene, source: Value | str) -> None:
-        super().__init__(scene)
-        if any(arrow.target is None and not arrow.hidden for arrow in scene.arrows):
+        if scene.is_network:
             raise ValueError("highlight follows paths from number to number: expected depth=None, which draws them")
         starts = [box for box in scene.boxes if box.node is not None and source in (box.node, box.node.label)]
         if len(starts) != 1:
@@ -135,50 +164,61 @@ class Highlight(Style):
         self.paths: dict[str, int] = {self.start.key: 1}
         sums: dict[str, Number] = {self.start.key: 1}
         for arrow in scene.arrows:
-            if arrow.tail in self.paths and not arrow.hidden:
+            if arrow.tail in self.paths:
                 self.paths[arrow.head] = self.paths.get(arrow.head, 0) + self.paths[arrow.tail]
                 step = sums[arrow.tail] * (0 if arrow.derivative is None else arrow.derivative)
                 sums[arrow.head] = sums.get(arrow.head, 0) + step
         end = scene.boxes[-1].key
         self.count, self.sum = self.paths.get(end, 0), sums.get(end, 0)
+        super().__init__(scene)
 
-    def box(self, box: Box) -> dict[str, str]:
-        """The box in its colours on a path, else faded; the start with its paths' product."""
-        attributes = super().box(box)
-        if box.key not in self.paths:
-            return attributes | {"color": FADED, "fontcolor": FADED, "fillcolor": "#fafafa", "penwidth": "1"}
-        if box is self.start:
-            lines = [elided(line) for line in (*box.title.split("\n")[:4], *box.lines)]
-            attributes["label"] = plain_text(*lines, self._product())
-        return attributes | {"color": INK, "penwidth": "2"}
+    def effect(self, thing: Thing) -> Number | None:
+        """The local derivative of an arrow on a path; boxes keep their gradients."""
+        if isinstance(thing, Arrow):
+            return thing.derivative if thing.tail in self.paths else None
+        return thing.gradient
 
-    def _product(self) -> str:
+    def size(self, effect: Number | None) -> float:
+        """The same for all: what a path carries is a product, which no single edge shows."""
+        return 0.3 if direction(effect) != "none" else 0.0
+
+    def faded(self, thing: Thing) -> bool:
+        """Whether it lies on no path."""
+        return (
+            thing.tail if isinstance(thing, Arrow) else thing.key if isinstance(thing, Box) else ""
+        ) not in self.paths
+
+    def line(self, box: Box) -> str:
+        """The sum of the products in the box that the paths start from."""
+        if box is not self.start:
+            return super().line(box)
         if self.count == 1:
-            return f"product of its path {short(self.sum)}"
-        return f"Σ over {self.count:,} paths {short(self.sum)}" if self.count else "no path"
+            return f"product of its path {number(self.sum)}"
+        return f"Σ over {self.count:,} paths {number(self.sum)}" if self.count else "no path"
 
-    def arrow(self, arrow: Arrow) -> dict[str, str]:
-        """The arrow with its local derivative on a path, else faded and without a word."""
-        attributes = super().arrow(arrow)
-        if arrow.tail not in self.paths:
-            return attributes | {"color": FADED, "penwidth": f"{THINNEST}", "label": ""}
-        return attributes | {"color": self.colour(arrow.derivative), "penwidth": "2.5"}
+    def pill(self, arrow: Arrow) -> str:
+        """The local derivative, on the paths alone."""
+        return "" if self.faded(arrow) else super().pill(arrow)
 
     def legend(self) -> list[Sample]:
-        """The signs of the derivatives."""
-        return [
-            Sample(RAISES, 2.5, "a positive local derivative"),
-            Sample(LOWERS, 2.5, "a negative local derivative"),
-            Sample(FADED, THINNEST, f"on no path from {elided(self.start.title, 20)}"),
-        ]
-
-    def notes(self) -> list[str]:
-        """What the products add up to."""
-        return [
-            "the number at an edge: the local derivative",
-            f"along a path they multiply; the products of {self.count:,} paths add up to the gradient",
-            f"of {elided(self.scene.root, 20)} with respect to {elided(self.start.title, 20)}: {short(self.sum)}",
-        ]
+        """The signs of the derivatives, and what the products add up to."""
+        on_paths = {direction(self.effect(arrow)) for arrow in self.scene.arrows if not self.faded(arrow)}
+        signs = {"up": "a local derivative above 0", "down": "below 0"}
+        samples = [Sample(way, meaning) for way, meaning in signs.items() if way in on_paths]
+        called = _short(self.start.title)
+        if self.count:
+            samples.append(
+                Sample(
+                    "",
+                    f"the × of a path, multiplied, {'added up over' if self.count > 1 else 'of'} "
+                    f"{self.count:,} path{'s' * (self.count != 1)}: ∂{_short(self.scene.root)}/∂{called} = {number(self.sum)}",
+                )
+            )
+        return (
+            [*samples, Sample("faded", f"on no path from {called}")]
+            if len(self.paths) < len(self.scene.boxes)
+            else samples
+        )
 
 
 class _Entry(Protocol):
@@ -199,74 +239,59 @@ class ByShare(Style):
     A neuron's box shows the sum of its parameters' shares, and an edge that stands for a weight the weight's.
 
     Raises:
+        TypeError: the report is no explained step.
         ValueError: nothing in the drawing bears the name of one of the report's parameters.
     """
 
+    symbol = "share"
+
     def __init__(self, scene: Scene, report: _Report) -> None:
+        entries = getattr(report, "parameters", None)
+        if entries is None or callable(entries) or not all(hasattr(e, "name") and hasattr(e, "share") for e in entries):
+            raise TypeError(
+                f"expected report as what explain_step returns, got {type(report).__name__}: {report!r:.60}"
+            )
+        self.shares = {entry.name: entry.share for entry in entries}
         super().__init__(scene)
-        self.shares = {entry.name: entry.share for entry in report.parameters}
-        self.found = {box.key: share for box in scene.boxes if (share := self._share_of_box(box)) is not None}
-        on_arrows = [share for arrow in scene.arrows if (share := self._share_of_arrow(arrow)) is not None]
-        if not self.found and not on_arrows:
+        if all(effect is None for effect in self.effects()):
             raise ValueError(
                 "nothing in the drawing is labelled like a parameter of the report; is it another model's?"
             )
-        self.largest_share = largest([*self.found.values(), *on_arrows]) or 1.0
 
-    def _share_of_box(self, box: Box) -> Number | None:
-        if box.role == "parameter" and box.node is not None:
-            return self.shares.get(box.node.label)
-        if box.role in ("neuron", "layer"):
-            home = f"{box.cluster}.{box.title}." if box.cluster else f"{box.title}."
-            held = [share for name, share in self.shares.items() if name.startswith(home)]
-            return sum(held) if held else None
-        return None
+    def effect(self, thing: Thing) -> Number | None:
+        """The share of a parameter, or the sum of those that a thing stands for."""
+        if isinstance(thing, Port):
+            return self.shares.get(thing.label)
+        labels = thing.labels if isinstance(thing, Arrow) else thing.held
+        if isinstance(thing, Box) and thing.role == "parameter" and thing.node is not None:
+            labels = [thing.node.label]
+        held = [self.shares[label] for label in labels if label in self.shares]
+        return sum(held) if held else None
 
-    def _share_of_arrow(self, arrow: Arrow) -> Number | None:
-        return self.shares.get(arrow.source.label) if arrow.source is not None else None
+    def details(self, thing: Thing) -> list[str]:
+        """The lines of a tooltip, with the share."""
+        effect = self.effect(thing)
+        return thing.details if effect is None else [*thing.details, f"share = {full(effect)}"]
 
-    def box(self, box: Box) -> dict[str, str]:
-        """A parameter (or a neuron) in the colour of its share, with its number."""
-        attributes = super().box(box)
-        share = self.found.get(box.key)
-        if share is None:
-            return attributes | {"color": NEUTRAL, "penwidth": "1"}
-        colour = self.colour(share)
-        lines = [elided(line) for line in (*box.title.split("\n")[:4], *box.lines)]
-        return attributes | {
-            "label": plain_text(*lines, f"share {short(share)}"),
-            "tooltip": tooltip_text(*box.details, f"share = {full(share)}"),
-            "color": colour,
-            "fillcolor": _TINTS[colour],
-            "penwidth": f"{self._width(share):.3g}",
-        }
+    def picture(self, picture: Picture) -> Picture:
+        """The shares where a picture would show gradients."""
+        if picture.kind != "effects":
+            return picture
+        shares = [as_float(self.shares.get(label, 0.0)) for label in picture.labels]
+        return Picture("shares", picture.kind, shares, picture.width, picture.labels)
 
-    def arrow(self, arrow: Arrow) -> dict[str, str]:
-        """A weight in the colour of its share; what is no parameter in grey."""
-        attributes = super().arrow(arrow)
-        share = self._share_of_arrow(arrow)
-        if share is None:
-            return attributes | {"color": NEUTRAL, "penwidth": f"{THINNEST}", "label": ""}
-        return attributes | {
-            "label": "" if arrow.target is not None else plain_text(short(share)),  # the parameter's own box says it
-            "tooltip": tooltip_text(*arrow.details, f"share = {full(share)}"),
-            "color": self.colour(share),
-            "penwidth": f"{self._width(share):.3g}",
-        }
+    def is_length(self, arrow: Arrow) -> bool:
+        """Shares are added up with their signs."""
+        return False
 
-    def _width(self, share: Number) -> float:
-        return max(THINNEST, THICKEST * abs(as_float(share)) / self.largest_share)
+    def _word(self) -> str:
+        return "share:"
 
     def legend(self) -> list[Sample]:
         """The signs of the shares."""
-        return [
-            Sample(RAISES, 4.0, "its share raised the loss in the step"),
-            Sample(LOWERS, 4.0, "its share lowered the loss in the step"),
-        ]
-
-    def notes(self) -> list[str]:
-        """How to read a share."""
-        return [
-            "share: its part in what the step really did to the loss",
-            f"thickness: the size of the share; thickest = {self.largest_share:.4g}",
-        ]
+        root = _short(self.scene.root)
+        found, samples = {direction(effect) for effect in self.effects()}, self._marks()
+        for way, verb in (("up", "raised"), ("down", "lowered")):
+            if way in found:
+                samples.append(Sample(way + " in" * self.scene.is_network, f"its share of the step {verb} {root}"))
+        return [*samples, Sample("", f"widest: {number(self.largest, 3)}")]

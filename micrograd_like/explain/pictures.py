@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from micrograd_like._extras import require
 from micrograd_like.drawing.plots import SIGNED, Pictures, Plot, house_style, plot_pictures
-from micrograd_like.drawing.render import elided, visible
 from micrograd_like.drawing.style import LOWERS, NEUTRAL, RAISES
+from micrograd_like.drawing.text import elided, visible
 from micrograd_like.explain.report import Parameters, named, show, signed
 from micrograd_like.explain.slices import loss_slice
 from micrograd_like.ieee import as_float

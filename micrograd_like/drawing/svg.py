@@ -1,0 +1,588 @@
+"""The SVG of a drawing: Graphviz says where boxes and edges are, and this draws them there.
+
+`read_layout` reads boxes and splines back from Graphviz's own SVG, `marks` draws each thing once, `page` puts the marks,
+the legend below them and the style together. What a user added to the DOT is kept as Graphviz drew it.
+"""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from itertools import pairwise
+from typing import Any
+
+from micrograd_like.drawing import style as look
+from micrograd_like.drawing.cards import Card, Place, cards, port_text
+from micrograd_like.drawing.effects import Sample, Style, direction
+from micrograd_like.drawing.scene import Arrow, Box, Picture, Scene
+from micrograd_like.drawing.style import SMALL, measure
+from micrograd_like.drawing.text import elided, visible
+from micrograd_like.ieee import as_float
+
+SVG = "{http://www.w3.org/2000/svg}"
+Point = tuple[float, float]
+Rectangle = tuple[float, float, float, float]  # left, top, width, height
+SIDES = {"LR": ("w", "e"), "TB": ("n", "s"), "RL": ("e", "w"), "BT": ("s", "n")}  # where edges enter and leave a box
+MARGIN = 6.0
+HEADING = 24.0  # the room for what stands above the columns
+SHADES = 24  # of a picture
+TOOLTIP_LINES, TOOLTIP_LETTERS = 12, 160
+
+
+@dataclass(slots=True)
+class Layout:
+    """Where everything is, in px from the top left corner: plain numbers, tuples, lists and dictionaries.
+
+    Attributes:
+        width: of the drawing, without its legend.
+        height: of the drawing, without its legend.
+        boxes: key → (left, top, width, height) of each box.
+        ports: key of a box → the same for the numbers before it, in their order (weights, then the bias).
+        pictures: key of a box → the same for its images.
+        curves: key of an arrow → 1 + 3n points of its Bézier curves, from its tail to its head.
+        pills: key of an arrow → (left, top, width, height) of what stands on it.
+        extras: what Graphviz drew beyond these, as SVG.
+    """
+
+    width: float
+    height: float
+    boxes: dict[str, Rectangle] = field(default_factory=dict)
+    ports: dict[str, list[Rectangle]] = field(default_factory=dict)
+    pictures: dict[str, list[Rectangle]] = field(default_factory=dict)
+    curves: dict[str, list[Point]] = field(default_factory=dict)
+    pills: dict[str, Rectangle] = field(default_factory=dict)
+    extras: str = ""
+
+
+@dataclass(slots=True)
+class Sheet:
+    """A scene with its style, ready to be drawn: what a `Drawing` remembers beside its DOT."""
+
+    scene: Scene
+    style: Style
+    sizes: Mapping[str, tuple[float, float, float]]
+    rankdir: str = "LR"
+    legend: bool = True
+
+    @property
+    def into(self) -> str:
+        """The side of a box on which arrows enter."""
+        return SIDES[self.rankdir][0]
+
+    def cards(self) -> dict[str, Card]:
+        """The card of each box, by its key."""
+        return cards(self.scene.boxes, self.style, self.sizes, self.into)
+
+
+def read_layout(graphviz_svg: str, sheet: Sheet) -> Layout:
+    """Boxes and edges where Graphviz put them.
+
+    An edge between neighbouring columns is drawn as one curve into its port; any other follows Graphviz's spline.
+    """
+    root = ElementTree.fromstring(graphviz_svg)
+    drawn = root.find(f"{SVG}g")
+    if drawn is None:
+        raise ValueError("expected an SVG by Graphviz, got one without a drawing in it")
+    made = sheet.cards()
+    ours = {arrow.key: arrow for arrow in sheet.scene.arrows}
+    centres: dict[str, Point] = {}
+    splines: dict[str, list[Point]] = {}
+    others: list[Any] = []
+    seen: list[Point] = []
+    for group in drawn.findall(f"{SVG}g"):
+        key = group.get("id", "")
+        if group.get("class") == "node" and key in made:
+            points = _points(group)
+            left, top, right, bottom = _bounds(points)
+            centres[key] = ((left + right) / 2, (top + bottom) / 2)
+        elif group.get("class") == "edge" and key in ours:
+            path = group.find(f".//{SVG}path")
+            if path is not None:
+                splines[key] = _numbers(path.get("d", ""))
+        elif group.get("class") in ("node", "edge", "cluster") and (points := _points(group)):
+            others.append(group)
+            seen += points
+    boxes = {
+        key: (centres[key][0] - c.width / 2, centres[key][1] - c.height / 2, c.width, c.height)
+        for key, c in made.items()
+    }
+    curves = _curves(sheet, made, boxes, splines)
+    every = [point for curve in curves.values() for point in curve] + seen
+    every += [corner for x, y, w, h in boxes.values() for corner in ((x, y), (x + w, y + h))]
+    left, top, right, bottom = _bounds(every)
+    heading = HEADING if sheet.scene.headings and sheet.rankdir in ("LR", "RL") else 0.0
+    dx, dy = round(MARGIN - left, 2), round(MARGIN + heading - top, 2)
+    layout = Layout(right - left + 2 * MARGIN, bottom - top + 2 * MARGIN + heading)
+    if others:
+        ElementTree.register_namespace("", SVG[1:-1])
+        ElementTree.register_namespace("xlink", "http://www.w3.org/1999/xlink")
+        body = "".join(ElementTree.tostring(group, encoding="unicode") for group in others)
+        layout.extras = f'<g class="extra" transform="translate({_n(dx)} {_n(dy)})">{body}</g>'
+    for key, (x, y, w, h) in boxes.items():
+        layout.boxes[key] = (x + dx, y + dy, w, h)
+        layout.ports[key] = [_moved(place, x + dx, y + dy) for _, place in made[key].ports]
+        layout.pictures[key] = [_moved(place, x + dx, y + dy) for _, place in made[key].pictures]
+    layout.curves = {key: [(x + dx, y + dy) for x, y in curve] for key, curve in curves.items()}
+    _put_pills(sheet, layout)
+    return layout
+
+
+def _moved(place: Place, x: float, y: float) -> Rectangle:
+    return x + place.x, y + place.y, place.width, place.height
+
+
+def _points(group: Any) -> list[Point]:
+    found: list[Point] = []
+    for shape in group.iter():
+        if shape.tag in (f"{SVG}polygon", f"{SVG}polyline"):
+            found += _numbers(shape.get("points", ""))
+        elif shape.tag == f"{SVG}path":
+            found += _numbers(shape.get("d", ""))
+        elif shape.tag == f"{SVG}ellipse":
+            cx, cy, rx, ry = (float(shape.get(name, "0")) for name in ("cx", "cy", "rx", "ry"))
+            found += [(cx - rx, cy - ry), (cx + rx, cy + ry)]
+    return found
+
+
+def _numbers(text: str) -> list[Point]:
+    numbers = [float(v) for v in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+    return list(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _bounds(points: Iterable[Point]) -> tuple[float, float, float, float]:
+    xs, ys = zip(*points, strict=True)
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _curves(
+    sheet: Sheet, made: Mapping[str, Card], boxes: Mapping[str, Rectangle], splines: Mapping[str, list[Point]]
+) -> dict[str, list[Point]]:
+    into, out = SIDES[sheet.rankdir]
+    across = 1 if into in "we" else 0  # the coordinate along a side of a box
+    incoming: dict[str, list[Arrow]] = {}
+    for arrow in sheet.scene.arrows:
+        if arrow.port is None:
+            incoming.setdefault(arrow.head, []).append(arrow)
+    shift: dict[str, float] = {}
+    for head, arrows in incoming.items():
+        step = min(10.0, (boxes[head][2 + across] - 20.0) / max(len(arrows), 1))
+        ordered = sorted(arrows, key=lambda arrow: boxes[arrow.tail][across] + boxes[arrow.tail][2 + across] / 2)
+        for i, arrow in enumerate(ordered):
+            shift[arrow.key] = step * (i - (len(arrows) - 1) / 2)
+    found = {}
+    for arrow in sheet.scene.arrows:
+        start = _at(boxes[arrow.tail], made[arrow.tail].port_at(None, out))
+        end = _at(boxes[arrow.head], made[arrow.head].port_at(arrow.port, into))
+        move = shift.get(arrow.key, 0.0)
+        end = (end[0], end[1] + move) if across else (end[0] + move, end[1])
+        foreign = [box for key, box in boxes.items() if key not in (arrow.tail, arrow.head)]
+        direct = _direct(start, end, 1 - across)
+        spline = splines.get(arrow.key)
+        choices = [direct] if _goes_forward(start, end, out) else []
+        if spline:
+            choices += [_pinned(spline, start, end), spline]
+        free = (curve for curve in choices if not any(_crosses(curve, box) for box in _near(curve, foreign)))
+        found[arrow.key] = next(free, choices[-1] if choices else direct)
+    return found
+
+
+def _at(box: Rectangle, point: Point) -> Point:
+    return box[0] + point[0], box[1] + point[1]
+
+
+def _goes_forward(start: Point, end: Point, out: str) -> bool:
+    return {
+        "e": end[0] > start[0],
+        "w": end[0] < start[0],
+        "s": end[1] > start[1],
+        "n": end[1] < start[1],
+    }[out]
+
+
+def _direct(start: Point, end: Point, along: int) -> list[Point]:
+    """One curve that leaves and arrives at right angles to the boxes' sides."""
+    middle = (start[along] + end[along]) / 2
+    if along == 0:
+        return [start, (middle, start[1]), (middle, end[1]), end]
+    return [start, (start[0], middle), (end[0], middle), end]
+
+
+def _pinned(spline: Sequence[Point], start: Point, end: Point) -> list[Point]:
+    """Graphviz's spline with its ends moved to where the edge begins and ends."""
+    (ax, ay), (bx, by) = spline[0], spline[-1]
+    first = [(x + start[0] - ax, y + start[1] - ay) for x, y in spline[:2]]
+    last = [(x + end[0] - bx, y + end[1] - by) for x, y in spline[-2:]]
+    return [*first, *spline[2:-2], *last]
+
+
+def point_at(curve: Sequence[Point], t: float) -> Point:
+    """The point of a curve of 1 + 3n control points at t, from 0 to 1."""
+    count = (len(curve) - 1) // 3
+    k = min(int(t * count), count - 1)
+    u = t * count - k
+    a, b, c, d = curve[3 * k : 3 * k + 4]
+    x, y = (
+        (1 - u) ** 3 * a[i] + 3 * (1 - u) ** 2 * u * b[i] + 3 * (1 - u) * u * u * c[i] + u**3 * d[i] for i in (0, 1)
+    )
+    return x, y
+
+
+def _near(curve: Sequence[Point], boxes: Iterable[Rectangle]) -> list[Rectangle]:
+    left, top, right, bottom = _bounds(curve)
+    return [(x, y, w, h) for x, y, w, h in boxes if x < right and x + w > left and y < bottom and y + h > top]
+
+
+def _crosses(curve: Sequence[Point], box: Rectangle) -> bool:
+    x, y, w, h = box
+    steps = 8 * ((len(curve) - 1) // 3) + 16
+    points = (point_at(curve, i / steps) for i in range(steps + 1))
+    return any(x - 1 < px < x + w + 1 and y - 1 < py < y + h + 1 for px, py in points)
+
+
+def _put_pills(sheet: Sheet, layout: Layout) -> None:
+    """Each pill on its edge, at the first of several places where it lies on nothing else."""
+    taken: dict[tuple[int, int], list[Rectangle]] = {}
+    for box in layout.boxes.values():
+        _take(taken, box)
+    for arrow in sheet.scene.arrows:
+        text = sheet.style.pill(arrow)
+        curve = layout.curves[arrow.key]
+        if not text:
+            continue
+        width, height = measure(text, SMALL) + 10, 17.0
+        for t in (0.46, 0.38, 0.54, 0.3, 0.62, 0.24, 0.7, 0.18, 0.78, 0.12, 0.86):
+            x, y = point_at(curve, t)
+            place = (x - width / 2, y - height / 2, width, height)
+            if not any(_overlap(place, other) for cell in _cells(place) for other in taken.get(cell, ())):
+                layout.pills[arrow.key] = place
+                _take(taken, place)
+                break
+
+
+def _cells(box: Rectangle) -> Iterable[tuple[int, int]]:
+    x, y, w, h = box
+    return (
+        (i, j) for i in range(int(x // 64), int((x + w) // 64) + 1) for j in range(int(y // 64), int((y + h) // 64) + 1)
+    )
+
+
+def _take(taken: dict[tuple[int, int], list[Rectangle]], box: Rectangle) -> None:
+    for cell in _cells(box):
+        taken.setdefault(cell, []).append(box)
+
+
+def _overlap(one: Rectangle, other: Rectangle) -> bool:
+    (ax, ay, aw, ah), (bx, by, bw, bh) = one, other
+    return ax < bx + bw and bx < ax + aw and ay < by + bh and by < ay + ah
+
+
+@dataclass(slots=True)
+class Mark:
+    """One thing that is drawn."""
+
+    key: str  # the same in every state of the graph
+    svg: str
+    kind: str  # "frame", "casing", "core", "value", "effect", "weight", "picture" or "word"
+    place: float = 0.0  # how far along the computation it is, from 0 to 1
+    group: str = ""  # the box that it lies in
+
+
+def marks(sheet: Sheet, layout: Layout) -> list[Mark]:
+    """Everything in the order in which it is drawn: edges, then boxes, then what stands on edges."""
+    scene, style = sheet.scene, sheet.style
+    columns = {box.key: box.column for box in scene.boxes}
+    first, last = min(columns.values()), max(columns.values())
+    along = {key: (column - first) / max(last - first, 1) for key, column in columns.items()}
+    found: list[Mark] = []
+    for arrow in scene.arrows:
+        found += _edge(arrow, layout.curves[arrow.key], style, along[arrow.head], scene.is_network)
+    for column, text in scene.headings.items() if sheet.rankdir in ("LR", "RL") else ():
+        inside = [layout.boxes[box.key] for box in scene.boxes if box.column == column]
+        if inside:
+            left, right = min(x for x, _, _, _ in inside), max(x + w for x, _, w, _ in inside)
+            top = min(y for _, y, _, _ in inside)
+            svg = _text(text, (left + right) / 2, top - 10, "m", SMALL)
+            found.append(Mark(f"heading {column}", svg, "word"))
+    made = sheet.cards()
+    for box in scene.boxes:
+        found += _card(box, made[box.key], layout.boxes[box.key], style, along[box.key])
+    for arrow in scene.arrows:
+        if arrow.key in layout.pills:
+            x, y, w, h = layout.pills[arrow.key]
+            svg = f'<rect class="k" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}" rx="{_n(h / 2)}"/>'
+            svg += _text(style.pill(arrow), x + w / 2, y + h / 2 + 4.3, "", SMALL)
+            found.append(Mark(f"{arrow.key} pill", _titled(svg, style.details(arrow)), "effect", along[arrow.head]))
+    return found
+
+
+def _edge(arrow: Arrow, curve: Sequence[Point], style: Style, place: float, is_network: bool) -> list[Mark]:
+    """The grey core of an edge, and its effect: around the core in a network, over it in a graph of scalars."""
+    effect, d, details = style.effect(arrow), path(curve), style.details(arrow)
+    way, signless = direction(effect), style.is_length(arrow)
+    rest = ' opacity=".3"' if style.faded(arrow) else ""
+    dashes = ' stroke-dasharray="6 4"' if arrow.weight is not None and arrow.weight < 0 else ""
+    width = core_width(arrow, style) if is_network else 1.2
+    wide = casing_width(arrow, style) if is_network else 1.2 + 6.8 * style.size(effect)
+    core = f'<path class="core" d="{d}" stroke-width="{_n(width)}"{dashes}{rest}/>'
+    unknown = effect is not None and effect != effect
+    if way == "none" and not unknown:
+        return [Mark(f"{arrow.key} core", _titled(core, details), "core", place)]
+    colour = "e0" if signless or unknown else {"up": "eu", "down": "ed"}[way]
+    rest += ' stroke-opacity=".4"' * signless + ' stroke-dasharray="2 4"' * unknown
+    casing = f'<path class="e {colour}" d="{d}" stroke-width="{_n(wide)}"{rest}/>'
+    if arrow.weight is not None and not (signless or unknown):  # dark on the colour, where the grey would not be seen
+        casing += core.replace('"core"', '"core in"')
+    return [
+        Mark(f"{arrow.key} core", core, "core", place),
+        Mark(f"{arrow.key} casing", _titled(casing, details), "casing", place),
+    ]
+
+
+def casing_width(arrow: Arrow, style: Style) -> float:
+    """How thick a line is with its effect around it, in px; the root, because gradients span decades."""
+    return core_width(arrow, style) + 2.5 + 8.5 * float(style.size(style.effect(arrow)) ** 0.5)
+
+
+def core_width(arrow: Arrow, style: Style) -> float:
+    """How thick the line of a weight is, in px."""
+    if arrow.weight is None or not style.largest_weight:
+        return 1.5
+    size = abs(float(as_float(arrow.weight))) / style.largest_weight
+    return 0.8 + 3.2 * (min(size, 1.0) if size == size else 0.0)
+
+
+def _card(box: Box, made: Card, where: Rectangle, style: Style, place: float) -> list[Mark]:
+    x, y, w, h = where
+    tint = {"parameter": " p", "input": " i", "loss": " l"}.get(box.role, "")
+    radius = 4 if box.role in ("input", "parameter") else 8
+    fade = ' opacity=".4"' if style.faded(box) else ""
+    frame = f'<rect class="c{tint}" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}" rx="{radius}"{fade}/>'
+    if box.role == "layer":
+        frame = f'<rect class="c" x="{_n(x + 4)}" y="{_n(y + 4)}" width="{_n(w)}" height="{_n(h)}" rx="8"/>' + frame
+    found = [Mark(f"{box.key} frame", frame, "frame", place, box.key)]
+    for i, (port, spot) in enumerate(made.ports):
+        found += _port(f"{box.key} port {i}", port, spot, where, style, place, box.key)
+    for i, (picture, spot) in enumerate(made.pictures):
+        top = style.largest_in[picture.kind]
+        found.append(
+            Mark(
+                f"{box.key} picture {i}",
+                picture_svg(picture, x + spot.x, y + spot.y, spot.width / picture.width, top),
+                "effect" if picture.kind == "effects" else "picture",
+                place,
+                box.key,
+            )
+        )
+    for line in made.lines:
+        kind = {"value": "value", "leaf": "weight" if box.role == "parameter" else "word", "effect": "effect"}
+        text, classes = line.text, f"{line.look} {'f' if fade else ''}".strip()
+        svg = _text(
+            text,
+            x + line.x,
+            y + line.y,
+            classes,
+            line.size,
+            line.anchor,
+            bold_from=" = " if line.name == "leaf" else "",
+        )
+        found.append(Mark(f"{box.key} {line.name}", svg, kind.get(line.name, "word"), place, box.key))
+    return found
+
+
+def _port(key: str, port: Any, spot: Place, where: Rectangle, style: Style, place: float, group: str) -> list[Mark]:
+    x, y = where[0] + spot.x, where[1] + spot.y
+    frame = (
+        f'<rect class="c p" x="{_n(x + 2)}" y="{_n(y + 2)}" width="{_n(spot.width - 4)}" '
+        f'height="{_n(spot.height - 4)}" rx="4"/>'
+    )
+    text = port_text(port)
+    number = _text(text, x + spot.width - 21, y + spot.height / 2 + 4.3, "b", SMALL, "end")
+    found = [
+        Mark(f"{key} frame", _titled(frame, style.details(port)), "frame", place, group),
+        Mark(f"{key} number", number, "weight", place, group),
+    ]
+    way = direction(port.gradient)
+    if way != "none":
+        arrow = _text(
+            "▼" if way == "up" else "▲",
+            x + spot.width - 12,
+            y + spot.height / 2 + 4.3,
+            "u" if way == "up" else "d",
+            SMALL,
+        )
+        found.append(Mark(f"{key} arrow", arrow, "effect", place, group))
+    return found
+
+
+def picture_svg(picture: Picture, x: float, y: float, side: float, top: float) -> str:
+    """Numbers as small squares: one path for each shade."""
+    scale = {"pixels": look.PIXELS, "weights": look.WEIGHTS, "effects": look.EFFECTS}[picture.kind]
+    runs: dict[str, list[str]] = {}
+    for row in range(picture.height):
+        numbers = picture.values[row * picture.width : (row + 1) * picture.width]
+        colours = [_shade(scale, value, top, picture.kind) for value in numbers]
+        start = 0
+        for i, (colour, following) in enumerate(pairwise([*colours, ""])):
+            if colour != following:
+                runs.setdefault(colour, []).append(f"M{start} {row}h{i + 1 - start}v1h{start - i - 1}z")
+                start = i + 1
+    body = "".join(f'<path fill="{colour}" d="{"".join(squares)}"/>' for colour, squares in sorted(runs.items()))
+    width, height = _n(side * picture.width), _n(side * picture.height)
+    outline = f'<rect class="o" x="{_n(x)}" y="{_n(y)}" width="{width}" height="{height}"/>'
+    squares = f'<g transform="translate({_n(x)} {_n(y)}) scale({side:.4g})" shape-rendering="crispEdges">{body}</g>'
+    return squares + outline
+
+
+def _shade(scale: tuple[str, str, str], value: float, top: float, kind: str) -> str:
+    part = value / top if top and value == value else 0.0
+    part = min(max(part, -1.0), 1.0)
+    if kind == "effects":  # small effects stay visible
+        part = abs(part) ** 0.6 * (1 if part > 0 else -1)
+    return look.blend(scale, round(part * SHADES) / SHADES)
+
+
+def path(curve: Sequence[Point]) -> str:
+    """A curve as the text of a path."""
+    points = [f"{_n(x)} {_n(y)}" for x, y in curve]
+    return f"M{points[0]}" + "".join(f"C{' '.join(points[i : i + 3])}" for i in range(1, len(points), 3))
+
+
+def _n(x: float) -> str:
+    """A length with a tenth of a px."""
+    text = f"{x:.1f}"
+    return "0" if text == "-0.0" else text.removesuffix(".0")
+
+
+def _text(
+    text: str, x: float, y: float, classes: str = "", size: float = 13, anchor: str = "middle", bold_from: str = ""
+) -> str:
+    classes += " s" * (size == SMALL) + {"start": " st", "end": " en"}.get(anchor, "")
+    shown = clean(text)
+    if bold_from and bold_from in text:
+        head, _, tail = text.rpartition(bold_from)
+        shown = f'{clean(head + bold_from)}<tspan class="b">{clean(tail)}</tspan>'
+    attribute = f' class="{classes.strip()}"' if classes.strip() else ""
+    return f'<text{attribute} x="{_n(x)}" y="{_n(y)}">{shown}</text>'
+
+
+def clean(text: str) -> str:
+    """A text that is no markup, without what XML cannot hold."""
+    return escape(visible(text), quote=True)
+
+
+def tooltip(details: Sequence[str]) -> str:
+    """Lines of a tooltip, none of them endless."""
+    lines = [elided(line, TOOLTIP_LETTERS) for line in details]
+    if len(lines) > TOOLTIP_LINES:
+        lines[TOOLTIP_LINES - 1 :] = [f"… {len(lines) - TOOLTIP_LINES + 1} more lines"]
+    return "\n".join(lines)
+
+
+def _titled(svg: str, details: Sequence[str]) -> str:
+    return f"<g><title>{clean(tooltip(details))}</title>{svg}</g>" if details else svg
+
+
+def body(found: Sequence[Mark], style: Style) -> str:
+    """Marks as SVG, those of a box together under its tooltip."""
+    details = {box.key: style.details(box) for box in style.scene.boxes}
+    pieces: list[str] = []
+    group = ""
+    for mark in [*found, Mark("", "", "")]:
+        if mark.group != group:
+            pieces.append("</g>\n" if group else "")
+            if mark.group:
+                pieces.append(f"<g><title>{clean(tooltip(details[mark.group]))}</title>")
+            group = mark.group
+        pieces.append(mark.svg if group else f"{mark.svg}\n")
+    return "".join(pieces)
+
+
+def legend(samples: Sequence[Sample], width: float) -> tuple[str, float, float]:
+    """A strip of marks with their meanings, its width and its height: in lines where one would be too long."""
+    pieces: list[str] = []
+    x, y, widest = MARGIN, 14.0, 0.0
+    for sample in samples:
+        text = elided(sample.meaning, 90)
+        sketch, wide = _sample(sample.mark)
+        need = wide + measure(text, SMALL)
+        if x > MARGIN and x + need > width - MARGIN:
+            x, y = MARGIN, y + 18.0
+        pieces.append(
+            f'<g transform="translate({_n(x)} {_n(y)})">{sketch}{_text(text, wide, 0, "m", SMALL, "start")}</g>'
+        )
+        widest = max(widest, x + need + MARGIN)
+        x += need + 18.0
+    return "\n".join(pieces), widest, y + 8.0 if pieces else 0.0
+
+
+def _sample(mark: str) -> tuple[str, float]:
+    """A small picture of a mark, and how much room it takes."""
+    if mark in ("parameter", "input"):
+        return f'<rect class="c {mark[0]}" y="-10" width="16" height="12" rx="3"/>', 22.0
+    if mark in ("up", "down"):
+        return f'<path class="e e{"u" if mark == "up" else "d"}" stroke-width="8" d="M0 -4H24"/>', 30.0
+    if mark in ("up in", "down in"):
+        casing = f'<path class="e e{"u" if mark == "up in" else "d"}" stroke-width="10" d="M0 -4H24"/>'
+        return casing + '<path class="core in" stroke-width="2.5" d="M0 -4H24"/>', 30.0
+    if mark in ("core", "dashed"):
+        dashes = ' stroke-dasharray="6 4"' if mark == "dashed" else ""
+        return f'<path class="core" stroke-width="3" d="M0 -4H24"{dashes}/>', 30.0
+    if mark == "faded":
+        return '<path class="e e0" stroke-width="1.2" opacity=".4" d="M0 -4H24"/>', 30.0
+    if mark in ("weights", "effects"):
+        scale = look.WEIGHTS if mark == "weights" else look.EFFECTS
+        squares = [
+            f'<rect x="{8 * i}" y="-10" width="8" height="12" fill="{look.blend(scale, i / 3 - 1)}"/>' for i in range(7)
+        ]
+        return "".join(squares) + '<rect class="o" y="-10" width="56" height="12"/>', 62.0
+    return "", 0.0
+
+
+def page(sheet: Sheet, layout: Layout, inside: str, css: str = "", above: float = 0.0, title: str = "") -> str:
+    """The whole SVG: title, summary, style, marks and legend."""
+    strip, wide, high = legend(sheet.style.legend(), layout.width) if sheet.legend else ("", 0.0, 0.0)
+    width, height = round(max(layout.width, wide)), round(above + layout.height + high)
+    scene = sheet.scene
+    title = title or f"{elided(scene.root)}: each number with its effect on it"
+    below = f'<g transform="translate(0 {_n(above + layout.height)})">\n{strip}\n</g>\n' if strip else ""
+    shifted = (
+        f'<g transform="translate(0 {_n(above)})">\n{inside}{layout.extras}</g>\n' if above else inside + layout.extras
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="mgl" '
+        f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">\n'
+        f"<title>{clean(title)}</title>\n<desc>{clean(scene.summary())}</desc>\n"
+        f"<style>{STYLE}{css}</style>\n{shifted}{below}</svg>\n"
+    )
+
+
+def drawn(graphviz_svg: str, sheet: Sheet) -> str:
+    """Graphviz's SVG as the drawing that is shown."""
+    layout = read_layout(graphviz_svg, sheet)
+    return page(sheet, layout, body(marks(sheet, layout), sheet.style))
+
+
+def _rules(theme: int) -> str:
+    """The colours of cards on a light (0) or a dark (1) page."""
+    tints = {"c": "operation", "p": "parameter", "i": "input", "l": "loss"}
+    rules = [
+        f".mgl .{name}{{fill:{look.TINTS[role][theme]}{f';stroke:{look.EDGE[theme]}' if name == 'c' else ''}}}"
+        for name, role in tints.items()
+    ]
+    texts = {"text": look.TEXT, ".u": look.RAISES_TEXT, ".d": look.LOWERS_TEXT, ".q": look.MUTED}
+    rules += [f".mgl {name}{{fill:{shade[theme]}}}" for name, shade in texts.items()]
+    return "".join(rules) + f".mgl .k{{fill:{look.TINTS['operation'][theme]}}}"
+
+
+STYLE = (
+    f".mgl text{{font:{look.BODY}px {look.FONT};text-anchor:middle;white-space:pre}}{_rules(0)}"
+    f".mgl .v{{font-size:{look.VALUE}px;font-weight:600}}.mgl .s{{font-size:{look.SMALL}px}}.mgl .b{{font-weight:600}}"
+    f".mgl .m{{fill:{look.NEUTRAL}}}.mgl .st{{text-anchor:start}}.mgl .en{{text-anchor:end}}.mgl .f{{opacity:.45}}"
+    f".mgl .e,.mgl .core{{fill:none}}.mgl .core,.mgl .e0{{stroke:{look.NEUTRAL}}}"
+    f".mgl .in{{stroke:{look.INK}}}.mgl .eu{{stroke:{look.RAISES}}}.mgl .ed{{stroke:{look.LOWERS}}}"
+    f".mgl .o{{fill:none;stroke:{look.EDGE.light}}}"
+    f"@media(prefers-color-scheme:dark){{{_rules(1)}.mgl .m{{fill:{look.NEUTRAL}}}}}"
+)
