@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from micrograd_like import ops
 from micrograd_like.drawing import Drawing, draw_dot, style, trace
+from micrograd_like.drawing.cards import port_text
 from micrograd_like.drawing.formula import name, number, signed
-from micrograd_like.drawing.scene import SILENT
+from micrograd_like.drawing.scene import SILENT, Port
 from micrograd_like.drawing.style import TINTS
 from micrograd_like.engine import Value
 from micrograd_like.functional import binary_cross_entropy_with_logits
@@ -234,7 +235,7 @@ class TestStructure:
         shown = texts(svg)
         for path, parameter in model.named_parameters():
             if not path.endswith("b"):
-                assert number(parameter.data, 3) in shown
+                assert port_text(Port("", parameter.data, 0.0, "")) in shown
                 assert any(f"weight = {parameter.data!r}" in tooltip for tooltip in tooltips(svg))
         assert {"h₀", "h₃", "x₀ = 0.5", "x₂ = 2"} <= set(shown)
 

@@ -84,7 +84,8 @@ def title_lines(box: Box) -> list[str]:
 
 def port_text(port: Port) -> str:
     """A weight's number, a bias with its name."""
-    return f"{port.name} {number(port.value, 3)}" if port.name else number(port.value, 3)
+    text = number(port.value, 2 if 0 < abs(port.value) < 0.1 else 3)
+    return f"{port.name} {text}" if port.name else text
 
 
 def card(box: Box, style: Style, size: tuple[float, float] = (0.0, 0.0), cell: float = 0.0, into: str = "w") -> Card:

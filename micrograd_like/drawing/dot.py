@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, KeysView
 from typing import Any, Literal
 
@@ -187,7 +188,9 @@ def draw(drawing: Drawing, sheet: Sheet) -> None:
     pills = [measure(text, SMALL) for arrow in scene.arrows if (text := style.pill(arrow))]
     gap = max(44, round(max(pills, default=0.0)) + 42)
     if scene.is_network:
-        gap = min(110, 52 + 2 * len(scene.arrows))
+        column = {box.key: box.column for box in scene.boxes}
+        busiest = max(Counter(column[arrow.head] for arrow in scene.arrows).values(), default=0)
+        gap = min(110, 52 + 2 * busiest)
     drawing.attr(nodesep=_inches(12), ranksep=_inches(gap))
     for box in scene.boxes:
         width, height, _ = sheet.sizes[box.key]

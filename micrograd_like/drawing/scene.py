@@ -21,7 +21,7 @@ from micrograd_like.ieee import Number, as_float
 from micrograd_like.ops import Operation
 
 _PATH = re.compile(r"[^\W\d]\w*(\[\d+\])*(\.[^\W\d]\w*(\[\d+\])*)*", re.ASCII)
-SILENT = "silent: nothing moves"  # a neuron none of whose parameters changes the root
+SILENT = "silent"  # a neuron none of whose parameters changes the root
 LONGEST_FORMULA = 16  # letters; in a longer one an operand that is itself deep is "…"
 
 

@@ -172,6 +172,7 @@ def _curves(
         ordered = sorted(arrows, key=lambda arrow: boxes[arrow.tail][across] + boxes[arrow.tail][2 + across] / 2)
         for i, arrow in enumerate(ordered):
             shift[arrow.key] = step * (i - (len(arrows) - 1) / 2)
+    edges = _column_edges(sheet.scene.boxes, boxes, 1 - across, out)
     found = {}
     for arrow in sheet.scene.arrows:
         start = _at(boxes[arrow.tail], made[arrow.tail].port_at(None, out))
@@ -179,7 +180,7 @@ def _curves(
         move = shift.get(arrow.key, 0.0)
         end = (end[0], end[1] + move) if across else (end[0] + move, end[1])
         foreign = [box for key, box in boxes.items() if key not in (arrow.tail, arrow.head)]
-        direct = _direct(start, end, 1 - across)
+        direct = _direct(start, edges[arrow.tail][1], edges[arrow.head][0], end, 1 - across, out)
         spline = splines.get(arrow.key)
         choices = [direct] if _goes_forward(start, end, out) else []
         if spline:
@@ -202,12 +203,34 @@ def _goes_forward(start: Point, end: Point, out: str) -> bool:
     }[out]
 
 
-def _direct(start: Point, end: Point, along: int) -> list[Point]:
-    """One curve that leaves and arrives at right angles to the boxes' sides."""
-    middle = (start[along] + end[along]) / 2
-    if along == 0:
-        return [start, (middle, start[1]), (middle, end[1]), end]
-    return [start, (start[0], middle), (end[0], middle), end]
+def _column_edges(
+    boxes: Iterable[Box], places: Mapping[str, Rectangle], along: int, out: str
+) -> dict[str, tuple[float, float]]:
+    """Where the column of each box begins and ends, in the direction of the computation."""
+    columns: dict[int, list[Rectangle]] = {}
+    for box in boxes:
+        columns.setdefault(box.column, []).append(places[box.key])
+    found = {}
+    for box in boxes:
+        near = min(place[along] for place in columns[box.column])
+        far = max(place[along] + place[2 + along] for place in columns[box.column])
+        found[box.key] = (near, far) if out in "es" else (far, near)
+    return found
+
+
+def _direct(start: Point, leaves: float, arrives: float, end: Point, along: int, out: str) -> list[Point]:
+    """A curve that leaves and arrives at right angles, straight as long as it is beside boxes of its ends' columns."""
+    sign = 1 if out in "es" else -1
+    if sign * leaves > sign * arrives:  # the columns overlap
+        leaves, arrives = start[along], end[along]
+    a, b, y0, y1 = start[along], end[along], start[1 - along], end[1 - along]
+    middle = (leaves + arrives) / 2
+    curve = [(leaves, y0), (middle, y0), (middle, y1), (arrives, y1)]
+    if abs(leaves - a) > 1:
+        curve = [(a, y0), ((2 * a + leaves) / 3, y0), ((a + 2 * leaves) / 3, y0), *curve]
+    if abs(arrives - b) > 1:
+        curve = [*curve, ((2 * arrives + b) / 3, y1), ((arrives + 2 * b) / 3, y1), (b, y1)]
+    return curve if along == 0 else [(y, x) for x, y in curve]
 
 
 def _pinned(spline: Sequence[Point], start: Point, end: Point) -> list[Point]:
@@ -326,7 +349,8 @@ def _edge(arrow: Arrow, curve: Sequence[Point], style: Style, place: float, is_n
     dashes = ' stroke-dasharray="6 4"' if arrow.weight is not None and arrow.weight < 0 else ""
     width = core_width(arrow, style) if is_network else 1.2
     wide = casing_width(arrow, style) if is_network else 1.2 + 6.8 * style.size(effect)
-    core = f'<path class="core" d="{d}" stroke-width="{_n(width)}"{dashes}{rest}/>'
+    ends = f' data-edge="{arrow.tail} {arrow.head}"'
+    core = f'<path class="core" d="{d}" stroke-width="{_n(width)}"{dashes}{rest}{ends}/>'
     unknown = effect is not None and effect != effect
     if way == "none" and not unknown:
         return [Mark(f"{arrow.key} core", _titled(core, details), "core", place)]
@@ -334,7 +358,7 @@ def _edge(arrow: Arrow, curve: Sequence[Point], style: Style, place: float, is_n
     rest += ' stroke-opacity=".4"' * signless + ' stroke-dasharray="2 4"' * unknown
     casing = f'<path class="e {colour}" d="{d}" stroke-width="{_n(wide)}"{rest}/>'
     if arrow.weight is not None and not (signless or unknown):  # dark on the colour, where the grey would not be seen
-        casing += core.replace('"core"', '"core in"')
+        casing += core.replace('"core"', '"core in"').replace(ends, "")
     return [
         Mark(f"{arrow.key} core", core, "core", place),
         Mark(f"{arrow.key} casing", _titled(casing, details), "casing", place),
@@ -359,7 +383,7 @@ def _card(box: Box, made: Card, where: Rectangle, style: Style, place: float) ->
     tint = {"parameter": " p", "input": " i", "loss": " l"}.get(box.role, "")
     radius = 4 if box.role in ("input", "parameter") else 8
     fade = ' opacity=".4"' if style.faded(box) else ""
-    frame = f'<rect class="c{tint}" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}" rx="{radius}"{fade}/>'
+    frame = f'<rect class="c{tint}" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}" rx="{radius}"{fade} data-box="{box.key}"/>'
     if box.role == "layer":
         frame = f'<rect class="c" x="{_n(x + 4)}" y="{_n(y + 4)}" width="{_n(w)}" height="{_n(h)}" rx="8"/>' + frame
     found = [Mark(f"{box.key} frame", frame, "frame", place, box.key)]
