@@ -45,8 +45,8 @@ xs = [i / 20 for i in range(-60, 61)]
 picture = plot_lines(
     {
         "the Huber function": [(x, right(x)) for x in xs],
-        "its slope": [(x, right.adjoints(1.0, right(x), (x,))[0]) for x in xs],
-        "the slope with the mistake": [(x, wrong.adjoints(1.0, wrong(x), (x,))[0]) for x in xs],
+        "its slope": [(x, right.vjp(1.0, right(x), x)[0]) for x in xs],
+        "the slope with the mistake": [(x, wrong.vjp(1.0, wrong(x), x)[0]) for x in xs],
     },
     title="A mistake that shows only on the left",
     x="x",
@@ -171,9 +171,7 @@ assert found < -1
 assert found == round(found)  # shrunk to a whole number
 assert "huber" in message
 assert checked >= 200
-assert all(
-    isclose(right.adjoints(1.0, right(x), (x,))[0], slope_by_difference(huber_function, x), abs_tol=1e-5) for x in xs
-)
+assert all(isclose(right.vjp(1.0, right(x), x)[0], slope_by_difference(huber_function, x), abs_tol=1e-5) for x in xs)
 assert holds is True
 assert caught is True
 print("All of this chapter's claims hold.")

@@ -120,7 +120,7 @@ def _check_backward(node: Value) -> None:
     if watch is None or not (watch.active and watch.raises) or node.op is None:
         return
     numbers = [x.data if isinstance(x, Value) else x for x in node.operands]
-    for operand, adjoint in zip(node.operands, node.op.adjoints(node.grad, node.data, numbers), strict=True):
+    for operand, adjoint in zip(node.operands, node.op.vjp(node.grad, node.data, *numbers), strict=True):
         if isinstance(operand, Value) and adjoint is not None and not isfinite(adjoint):
             location = _location(node, watch.places)
             raise AnomalyError(

@@ -7,7 +7,8 @@ from numbers import Real
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.engine import Value, linear
+from micrograd_like.engine import Value, linear, vector
+from micrograd_like.graph import Vector
 
 exp, log, sqrt, sin, cos, tanh = ops.exp, ops.log, ops.sqrt, ops.sin, ops.cos, ops.tanh
 sigmoid, softplus, relu, where = ops.sigmoid, ops.softplus, ops.relu, ops.where
@@ -85,7 +86,8 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0) -> Any:
     Raises:
         ValueError: there are no weights, or not as many as inputs.
     """
-    return linear(inputs, [(list(weights), bias)])[0]
+    row = [*weights, bias]
+    return linear(Vector(row), vector(inputs, beside=next((w for w in row if type(w) is Value), 0.0)))
 
 
 def logsumexp(xs: Iterable[Any]) -> Any:
@@ -110,8 +112,10 @@ def softmax(logits: Iterable[Any]) -> list[Any]:
 
 def _log_softmax(name: str, logits: Iterable[Any]) -> list[Any]:
     values = _several(name, (logits,))
-    normalizer = ops.logsumexp(*values)
-    return [ops.sub(x, normalizer) for x in values]
+    largest = ops.max(*values)
+    shifted = [ops.sub(x, largest) for x in values]  # before anything is rounded, so that large logits keep all digits
+    normalizer = ops.logsumexp(*shifted)
+    return [ops.sub(x, normalizer) for x in shifted]
 
 
 def _mean_loss(losses: list[Any]) -> Any:
@@ -147,7 +151,7 @@ def hinge_loss(scores: Any, targets: Any) -> Any:
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
-    """The mean of softplus(logit) - target · logit: -log of the probability that sigmoid(logit) gives the target.
+    """The mean of -log of the probability that sigmoid(logit) gives the target: softplus(logit) - target · logit.
 
     A target is the probability of the positive class, from 0 to 1. Both are one number, or sequences.
 
@@ -165,10 +169,10 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
 
 
 def _binary_cross_entropy(logit: Any, target: Any) -> Any:
-    # At a certain target one softplus is exact where the difference of two large numbers would not be.
     if isinstance(target, Real) and target in (0, 1):
         return ops.softplus(-logit if target else logit)
-    return ops.softplus(logit) - target * logit
+    # softplus(logit) - target * logit would be the difference of two large numbers, or of two infinities
+    return target * ops.softplus(-logit) + (1 - target) * ops.softplus(logit)
 
 
 def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
@@ -190,14 +194,16 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
         pairs = _pairs("logits", logits, "target probabilities", target)
         for _, p in pairs:
             _check_probability("cross_entropy", "target probabilities", p)
-        normalizer = ops.logsumexp(*logits)
         # A class of probability 0 is left out: its logit may be -inf, and 0 times an infinity would be nan.
-        losses = [ops.mul(p, ops.sub(normalizer, x)) for x, p in pairs if not (isinstance(p, Real) and p == 0)]
+        surprises = [-x for x in _log_softmax("cross_entropy", logits)]
+        losses = [
+            ops.mul(p, s) for s, (_, p) in zip(surprises, pairs, strict=True) if not (isinstance(p, Real) and p == 0)
+        ]
         if not losses:
             raise ValueError("cross_entropy: expected target probabilities that are not all 0")
         return ops.sum(*losses)
     if isinstance(target, Value):
-        return ops.sub(ops.logsumexp(*logits), ops.gather(target, *logits))
+        return _surprise(logits, ops.gather(target, *logits))
     try:
         index = target.__index__()
     except AttributeError:
@@ -206,7 +212,12 @@ def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
         ) from None
     if not 0 <= index < len(logits):
         raise ValueError(f"cross_entropy: expected a class from 0 to {len(logits) - 1}, got {index}")
-    return ops.sub(ops.logsumexp(*logits), logits[index])
+    return _surprise(logits, logits[index])
+
+
+def _surprise(logits: Sequence[Any], logit: Any) -> Any:
+    """-log of the probability of one logit: the differences are taken first, so that large logits keep all digits."""
+    return ops.logsumexp(*[0 if x is logit and len(logits) > 1 else ops.sub(x, logit) for x in logits])
 
 
 def _check_target(loss: str, target: Any, allowed: tuple[int, ...]) -> None:

@@ -1,18 +1,46 @@
 """Walks over a recorded graph, all of them loops: a chain of a million nodes needs no more stack than one of two.
 
-A node has `operands`, a flat tuple of other nodes (of its own type) and plain numbers; a leaf has none. `args` is how
-the node stores them: the same, but a run of operands that several nodes share is one shared tuple inside. `_mark` is the
-walk that saw a node last: each walk brings a mark of its own, so an interrupted one leaves nothing to undo.
+A node has an `op` (None for a leaf) and keeps its operands in `left` and `right`: each another node (of its own type), a
+plain number, None, or a `Vector` of nodes and numbers. `operands` are the same, flat. `_mark` is the walk that saw a node
+last: each walk brings a mark of its own, so an interrupted one leaves nothing to undo.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from threading import RLock
 from typing import Any
 
 # Two threads that walked one graph at a time would overwrite each other's marks and see nodes twice.
 _one_at_a_time = RLock()
+
+
+class Vector:
+    """Operands that are read together, such as a layer's inputs: one object for all nodes that share it."""
+
+    __slots__ = ("items", "_mark")
+
+    items: tuple[Any, ...]
+    _mark: object
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.items = tuple(items)
+        self._mark = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.items)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self.items[place]
+
+    def __repr__(self) -> str:
+        return f"Vector({list(self.items)})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Vector, (self.items,)
 
 
 def topological(*roots: Any) -> list[Any]:
@@ -22,50 +50,72 @@ def topological(*roots: Any) -> list[Any]:
 
 
 def _topological(roots: tuple[Any, ...]) -> list[Any]:
-    kind = type(roots[0])
-    walk = object()
-    order: list[Any] = []
-    finished: set[int] = set()  # shared tuples whose nodes are all in the order
-    stack: list[Any] = [root for root in reversed(roots) if root.args]
+    # Depth first, the last operand first: so the backward pass, which goes the other way, sums in the program's order.
+    # On the stack is the way from a root down to here: nodes whose right operand is done or under way, and for a Vector
+    # the iterator over those of its items that still have to be looked at.
+    kind, walk, order = type(roots[0]), object(), []
+    stack: list[Any] = [reversed(roots)]
     while stack:
-        node = stack.pop()
-        if type(node) is tuple:  # what the node below it on the stack shares; its operands are all done
-            finished.update(node)
-            order.append(stack.pop())
-        elif node._mark is not walk:
-            node._mark = walk
-            waiting: list[Any] = []
-            shared: tuple[int, ...] = ()
-            for arg in node.args:
-                if type(arg) is kind:
-                    if arg.args and arg._mark is not walk:
-                        waiting.append(arg)
-                elif type(arg) is tuple and id(arg) not in finished:
-                    shared += (id(arg),)
-                    if type(arg[0]) is kind:  # a shared tuple holds nodes alone or numbers alone
-                        waiting += [x for x in arg if x.args and x._mark is not walk]
-            if waiting:
-                stack += (node, shared)
-                stack += waiting
+        top = stack.pop()
+        if type(top) is kind:
+            node = top.left
+            if type(node) is kind and node._mark is not walk and node.op is not None:
+                stack.append(top)
+            elif type(node) is Vector and node._mark is not walk:
+                node._mark = walk
+                stack += (top, reversed(node.items))
+                continue
             else:
-                order.append(node)
-                if shared:
-                    finished.update(shared)
+                order.append(top)
+                continue
+        else:
+            for node in top:
+                if type(node) is kind and node._mark is not walk and node.op is not None:
+                    stack.append(top)
+                    break
+            else:
+                continue
+        while True:  # down to where nothing is left to do
+            node._mark = walk
+            stack.append(node)
+            right = node.right
+            if type(right) is kind:
+                if right._mark is not walk and right.op is not None:
+                    node = right
+                    continue
+            elif type(right) is Vector and right._mark is not walk:
+                right._mark = walk
+                stack.append(reversed(right.items))
+                break
+            node = node.left
+            if type(node) is not kind or node._mark is walk or node.op is None:
+                break
     return order
+
+
+def parts(*roots: Any) -> list[Any]:
+    """Every node and every Vector the roots depend on, leaves included, operands before results, each once."""
+    kind = type(roots[0])
+    order: dict[Any, None] = {}
+    for node in (*topological(*roots), *roots):
+        for x in (node.left, node.right):
+            if type(x) is Vector and x not in order:
+                order.update(dict.fromkeys([each for each in x.items if type(each) is kind]))
+                order[x] = None
+            elif type(x) is kind:
+                order[x] = None
+        order[node] = None
+    return list(order)
 
 
 def nodes(*roots: Any) -> list[Any]:
     """Every node the roots depend on, leaves included, operands before results, each once."""
-    order: dict[Any, None] = {}
-    for node in (*topological(*roots), *roots):
-        for each in (*operand_nodes(node), node):
-            order[each] = None
-    return list(order)
+    return [part for part in parts(*roots) if type(part) is not Vector]
 
 
 def leaves(*roots: Any) -> list[Any]:
     """The leaves the roots depend on, in the order in which the walk first meets them."""
-    return [node for node in nodes(*roots) if not node.args]
+    return [node for node in nodes(*roots) if node.op is None]
 
 
 def operand_nodes(node: Any) -> list[Any]:

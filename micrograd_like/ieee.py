@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from fractions import Fraction
+from functools import wraps
 from typing import Any
 
 # A number of any carrier: float, fractions.Fraction or mpmath.mpf. All share Python's operators, but no common type.
@@ -128,21 +129,25 @@ def softplus(x: Number) -> Number:
     return (x if x > 0 or x != x else 0.0) + math.log1p(math.exp(-abs(x)))
 
 
-def _overflow_safe(function: Callable[[Number, Number], Number]) -> Callable[[Number, Number], Number]:
-    """An operator whose only exception is an integer or a fraction beyond the range of the float it meets."""
+def overflow_safe(function: Callable[..., Number]) -> Callable[..., Number]:
+    """The function with a fraction or an integer beyond the range of the float it meets taken as an infinity.
 
-    def safe(x: Number, y: Number) -> Number:
+    Nothing else makes Python's own + - * raise; the function as it was is `__wrapped__`, for whoever tries it first.
+    """
+
+    @wraps(function)
+    def safe(*xs: Number) -> Number:
         try:
-            return function(x, y)
+            return function(*xs)
         except OverflowError:
-            return function(as_float(x), as_float(y))
+            return function(*map(as_float, xs))
 
     return safe
 
 
-add = _overflow_safe(operator.add)
-sub = _overflow_safe(operator.sub)
-mul = _overflow_safe(operator.mul)
+add = overflow_safe(operator.add)
+sub = overflow_safe(operator.sub)
+mul = overflow_safe(operator.mul)
 
 
 def div(x: Number, y: Number) -> Number:
@@ -184,14 +189,6 @@ def zero(x: Number) -> Number:
     return 0.0 if type(x) is float else type(x)(0)
 
 
-def gather(index: Number, *xs: Number) -> Number:
-    """The x whose number, from 0 on, is nearest to the index; nan where none is nearer than 1/2."""
-    for i, x in enumerate(xs):
-        if abs(index - i) < 0.5:
-            return x
-    return NAN
-
-
 def relu(x: Number) -> Number:
     """max(x, 0); nan stays nan."""
     return x if x > 0 or x != x else zero(x)
@@ -218,48 +215,3 @@ def min(*xs: Number) -> Number:
         if x < smallest or x != x:
             smallest = x
     return smallest
-
-
-def sum(*xs: Number) -> Number:
-    """x0 + x1 + …, from left to right; Python's own `sum` rounds differently from version 3.12 on."""
-    total = xs[0]
-    for x in xs[1:]:
-        total = add(total, x)
-    return total
-
-
-def dot(*args: Number) -> Number:
-    """bias + w0*x0 + w1*x1 + …, from left to right; args are the weights, the inputs, the bias."""
-    return weighted_sum(*dot_operands(args))
-
-
-def dot_operands(args: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Any]:
-    """The operands of a dot product apart: weights, inputs, bias. Raises ValueError when their number is even."""
-    n, odd = divmod(len(args), 2)
-    if not odd or not n:
-        raise ValueError(f"expected weights, as many inputs, and a bias as operands, got {len(args)}")
-    return args[:n], args[n : 2 * n], args[-1]
-
-
-def relu_dot(*args: Number) -> Number:
-    """max(bias + w0*x0 + w1*x1 + …, 0)."""
-    return relu(dot(*args))
-
-
-def weighted_sum(weights: Any, inputs: Any, bias: Number) -> Number:
-    """bias + w0*x0 + w1*x1 + …, from left to right."""
-    total = bias
-    for product in map(operator.mul, weights, inputs):
-        total += product
-    return total
-
-
-def logsumexp(*xs: Number) -> Number:
-    """log(e^x0 + e^x1 + …), shifted by the largest so that nothing overflows; -inf when all are -inf."""
-    largest = max(*xs)
-    if largest != largest or largest in (INF, -INF):
-        return largest
-    total = exp(xs[0] - largest)
-    for x in xs[1:]:
-        total = total + exp(x - largest)
-    return largest + log(total)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import mul
 from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.checks import MOST, assign, shown, whole_number
-from micrograd_like.engine import Value, linear
+from micrograd_like.engine import Value, linear, vector
+from micrograd_like.graph import Vector
 from micrograd_like.ieee import isfinite, number
 
 Activation = str | Callable[[Any], Any]
@@ -121,8 +122,8 @@ class Neuron(Module):
         rng: a `random.Random`, or a seed for one; None for the generator of the `random` module.
     """
 
-    __slots__ = ("_row",)  # outside vars(), where parameters are looked for
-    _row: tuple[Value, ...]
+    __slots__ = ("_row",)  # attributes kept in `__slots__` hold no parameters
+    _row: Vector  # the weights and the bias, which all recorded nodes share
 
     def __init__(
         self, nin: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
@@ -133,17 +134,23 @@ class Neuron(Module):
         self.b = Value(0.0)
         self.nonlin = nonlin
         self.activation = _check_activation(activation)
-        object.__setattr__(self, "_row", tuple(self.w))
+        self._row = Vector([*self.w, self.b])
 
-    def row(self) -> tuple[tuple[Value, ...], Value]:
-        """(weights, bias). The tuple is the same one while `w` holds the same Values: all recorded nodes share it."""
-        weights = tuple(self.w)
-        if weights != self._row:
-            object.__setattr__(self, "_row", weights)
-        return self._row, self.b
+    def __call__(self, x: Iterable[Any]) -> Any:
+        fused = self.nonlin and self.activation == "relu"
+        out = linear(self._weights_and_bias(), vector(x, self.b), ops.relu_dot if fused else ops.dot)
+        if self.nonlin and not fused:
+            out = getattr(out, self.activation)() if isinstance(self.activation, str) else self.activation(out)
+            if not hasattr(out, "label"):
+                raise TypeError(f"expected the activation to return a Value, got {type(out).__name__}: {out!r:.60}")
+        out.label = self.name
+        return out
 
-    def __call__(self, x: Sequence[Any]) -> Any:
-        return _outputs([self], x)[0]
+    def _weights_and_bias(self) -> Vector:
+        held = (*self.w, self.b)
+        if held != self._row.items:
+            self._row = Vector(held)
+        return self._row
 
     def __repr__(self) -> str:
         return f"{_activation_name(self.activation) if self.nonlin else 'Linear'}Neuron({len(self.w)})"
@@ -160,7 +167,8 @@ class Layer(Module):
         self.neurons = [Neuron(nin, nonlin, activation=activation, rng=generator) for _ in range(nout)]
 
     def __call__(self, x: Sequence[Any]) -> Any:
-        out = _outputs(self.neurons, x)
+        inputs = vector(x, self.neurons[0].b)
+        out = [neuron(inputs) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
     def __repr__(self) -> str:
@@ -186,31 +194,12 @@ class MLP(Module):
         ]
 
     def __call__(self, x: Sequence[Any]) -> Any:
-        out = x
         for layer in self.layers:
-            out = _outputs(layer.neurons, out)
-        return out[0] if len(out) == 1 else out
+            x = layer(x)
+        return x
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(repr, self.layers))}]"
-
-
-def _outputs(neurons: Sequence[Neuron], x: Sequence[Any]) -> list[Any]:
-    """What each neuron computes from the same inputs: read once, unless the neurons differ in their activation."""
-    nonlin, activation = neurons[0].nonlin, neurons[0].activation
-    for neuron in neurons:
-        if neuron.activation != activation or neuron.nonlin != nonlin:
-            inputs = list(x)
-            return [_outputs([each], inputs)[0] for each in neurons]
-    fused = nonlin and activation == "relu"
-    outs = linear(x, [neuron.row() for neuron in neurons], ops.relu_dot if fused else ops.dot)
-    if nonlin and not fused:
-        outs = [getattr(out, activation)() if isinstance(activation, str) else activation(out) for out in outs]
-    for neuron, out in zip(neurons, outs, strict=True):
-        if not hasattr(out, "label"):
-            raise TypeError(f"expected the activation to return a Value, got {type(out).__name__}: {out!r:.60}")
-        out.label = neuron.name
-    return outs
 
 
 def _sizes(*sizes: Any) -> list[int]:

@@ -89,6 +89,15 @@ rates = st.sampled_from([Fraction(1, 100), Fraction(1, 8), Fraction(1, 2), Fract
 def snapshot(*roots: Value) -> list[Any]:
     """Everything a graph holds, to the bit."""
     return [
-        (id(node), repr(node.data), type(node.data), repr(node.grad), type(node.grad), node.label, node.op, node.args)
+        (
+            id(node),
+            repr(node.data),
+            type(node.data),
+            repr(node.grad),
+            type(node.grad),
+            node.label,
+            node.op,
+            node.operands,
+        )
         for node in nodes(*roots)
     ]

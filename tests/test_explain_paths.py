@@ -20,7 +20,7 @@ def by_brute_force(node, source, product=Fraction(1)):
     if node.op is not None:
         operands = node.operands
         numbers = [x.data if isinstance(x, Value) else x for x in operands]
-        for operand, local in zip(operands, node.op.adjoints(Fraction(1), node.data, numbers), strict=True):
+        for operand, local in zip(operands, node.op.vjp(Fraction(1), node.data, *numbers), strict=True):
             if isinstance(operand, Value):
                 found += by_brute_force(operand, source, product * (local or 0))
     return found

@@ -80,13 +80,13 @@ def test_every_row_has_the_curvature_that_mpmath_finds(op):
 def test_curvature_sees_a_parameter_that_meets_itself():
     w = Value(Fraction(3))
     # weights w, w²; inputs w³, w; bias w: w⁴ + w³ + w, with the second derivative 12 w² + 6 w
-    assert curvatures(ops.dot(w, w * w, w * w * w, w, w) * 1, [w]) == [12 * 9 + 6 * 3]
+    assert curvatures(ops.dot(w, w * w, w, w * w * w, w) * 1, [w]) == [12 * 9 + 6 * 3]
 
 
 def test_curvature_of_a_neuron_used_twice_in_a_row():
     w = Value(Fraction(1, 2))
-    inner = ops.relu_dot(w, Fraction(3), Fraction(1))  # 3w + 1
-    outer = ops.relu_dot(w, inner, Fraction(2))  # w (3w + 1) + 2
+    inner = ops.relu_dot(w, Fraction(1), Fraction(3))  # 3w + 1
+    outer = ops.relu_dot(w, Fraction(2), inner)  # w (3w + 1) + 2
     assert curvatures(outer * 1, [w]) == [6]
 
 

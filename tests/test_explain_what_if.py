@@ -26,9 +26,9 @@ def test_the_answer_is_the_loss_that_the_program_gives_with_those_numbers(case, 
     assert answer.after == case.loss_at({name: Fraction(1, 2) for name in chosen})
     again = nodes(with_parameters(case, values))
     changed = [(a.data, b.data) for a, b in zip(nodes(loss), again, strict=True) if a.data != b.data]
-    computed = [change for change in answer.changed if change.node.args]
+    computed = [change for change in answer.changed if change.node.op is not None]
     assert sorted((c.before, c.after) for c in computed) == sorted(changed)
-    assert {change.name: change.after for change in answer.changed if not change.node.args} == values
+    assert {change.name: change.after for change in answer.changed if change.node.op is None} == values
 
 
 def with_parameters(case, values):

@@ -32,8 +32,8 @@ def test_a_walk_visits_each_node_once_and_operands_first(seed: int) -> None:
     assert len(order) == len(set(order))
     assert set(order) == descendants(root)
     assert all(order.index(x) < order.index(node) for node in order for x in graph.operand_nodes(node))
-    assert [node for node in order if node.args] == graph.topological(root)
-    assert [node for node in order if not node.args] == graph.leaves(root)
+    assert [node for node in order if node.op is not None] == graph.topological(root)
+    assert [node for node in order if node.op is None] == graph.leaves(root)
 
 
 @given(st.integers(0, 10**6))
@@ -41,8 +41,10 @@ def test_two_roots_share_what_they_share(seed: int) -> None:
     *_, a, b = random_graph(seed, 12)
     order = graph.topological(a, b)
     assert len(order) == len(set(order))
-    assert set(order) == {node for node in descendants(a) | descendants(b) if node.args}
-    assert all(order.index(x) < order.index(node) for node in order for x in graph.operand_nodes(node) if x.args)
+    assert set(order) == {node for node in descendants(a) | descendants(b) if node.op is not None}
+    assert all(
+        order.index(x) < order.index(node) for node in order for x in graph.operand_nodes(node) if x.op is not None
+    )
 
 
 def test_a_leaf_is_a_graph_of_one() -> None:
@@ -91,7 +93,7 @@ def test_shared_tuples_are_walked_once() -> None:
     out = model([Value(0.1), Value(0.2), Value(0.3)])
     order = graph.topological(out)
     assert len(order) == len(set(order)) == 11
-    assert set(order) == {node for node in descendants(out) if node.args}
+    assert set(order) == {node for node in descendants(out) if node.op is not None}
 
 
 def test_an_interrupted_walk_leaves_nothing_to_undo() -> None:
@@ -131,6 +133,6 @@ def test_operand_nodes_leave_numbers_out() -> None:
 def test_walks_do_not_change_what_they_see(walk) -> None:  # type: ignore[no-untyped-def]
     x = Value(2.0, label="x")
     y = (x * x).tanh()
-    before = repr(y), repr(x), y.args
+    before = repr(y), repr(x), y.operands
     walk(y)
-    assert (repr(y), repr(x), y.args) == before
+    assert (repr(y), repr(x), y.operands) == before

@@ -80,7 +80,7 @@ def is_equivalent(op: ops.Operation, mutant: ops.Operation) -> bool:
     for _ in range(100):
         xs, g = sample(op, rng), rng.uniform(-3, 3)
         out = op.function(*xs)
-        if [a or 0 for a in op.adjoints(g, out, xs)] != [a or 0 for a in mutant.adjoints(g, out, xs)]:
+        if [a or 0 for a in op.vjp(g, out, *xs)] != [a or 0 for a in mutant.vjp(g, out, *xs)]:
             return False
     return True
 
@@ -118,7 +118,7 @@ def test_every_mutant_is_killed() -> None:
 def test_the_mutants_of_a_row_differ_from_it(name: str) -> None:
     """The mutator itself: a wrong rule is wrong, and the row in the table is untouched."""
     op = ops.by_name(name)
-    before = op.adjoints(1.5, op.function(*[2.0] * arity(op)), [2.0] * arity(op))
-    wrong = mutants(op)["sign, operand 0"].adjoints(1.5, op.function(*[2.0] * arity(op)), [2.0] * arity(op))
+    before = op.vjp(1.5, op.function(*[2.0] * arity(op)), *[2.0] * arity(op))
+    wrong = mutants(op)["sign, operand 0"].vjp(1.5, op.function(*[2.0] * arity(op)), *[2.0] * arity(op))
     assert wrong[0] == -before[0]
-    assert op.adjoints(1.5, op.function(*[2.0] * arity(op)), [2.0] * arity(op)) == before
+    assert op.vjp(1.5, op.function(*[2.0] * arity(op)), *[2.0] * arity(op)) == before

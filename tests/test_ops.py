@@ -30,8 +30,8 @@ EXACT: dict[str, Callable[..., Any]] = {
     "min": lambda *xs: [Fraction(x == min(xs), xs.count(min(xs))) for x in xs],
     "sum": lambda *xs: [1] * len(xs),
     "gather": lambda index, *xs: [0] + [int(i == round(index)) for i in range(len(xs))],
-    "dot": lambda a, b, c, x, y, z, bias: [x, y, z, a, b, c, 1],
-    "relu_dot": lambda a, b, c, x, y, z, bias: [x, y, z, a, b, c, 1] if a * x + b * y + c * z + bias > 0 else [0] * 7,
+    "dot": lambda a, b, c, bias, x, y, z: [x, y, z, 1, a, b, c],
+    "relu_dot": lambda a, b, c, bias, x, y, z: [x, y, z, 1, a, b, c] if a * x + b * y + c * z + bias > 0 else [0] * 7,
 }
 
 
@@ -121,8 +121,8 @@ def test_switches_are_zero_at_the_kink_and_their_signs_name_the_piece(op: ops.Op
     for _ in range(100):  # the same signs, the same derivatives at the same point of another piece differ
         xs = sample(op, rng)
         signs = tuple(s > 0 for s in op.switches(*xs))
-        pattern = tuple(a is None or a == 0 for a in op.adjoints(1.0, op.function(*xs), xs))
-        signed = tuple((a or 0) > 0 for a in op.adjoints(1.0, op.function(*xs), xs)) if op.name == "abs" else ()
+        pattern = tuple(a is None or a == 0 for a in op.vjp(1.0, op.function(*xs), *xs))
+        signed = tuple((a or 0) > 0 for a in op.vjp(1.0, op.function(*xs), *xs)) if op.name == "abs" else ()
         assert pieces.setdefault(signs, (pattern, signed)) == (pattern, signed)
     assert len(pieces) > 1
 
@@ -137,7 +137,7 @@ def test_an_expansion_is_the_same_number_in_simpler_rows(op: ops.Operation) -> N
         out, expansion = op(*fused), op.expansion(*unfolded)
         assert expansion.data == out.data
         assert op not in {node.op for node in nodes(expansion)}
-        assert all(node.op.arity is not None or node.op is ops.max for node in nodes(expansion) if node.op)
+        assert all(node.op.arity is not None or node.op in (ops.max, ops.min) for node in nodes(expansion) if node.op)
         out.backward()
         expansion.backward()
         for a, b in zip(fused, unfolded, strict=True):
@@ -187,7 +187,7 @@ def test_an_operation_that_is_off_passes_nothing_on() -> None:
         lambda x: (x.sqrt() - 1.0).relu(),
         lambda x: ops.max(x.sqrt() - 1.0, 0.0),
         lambda x: ops.min(1.0 - x.sqrt(), 0.0),
-        lambda x: ops.relu_dot(x.sqrt(), 1.0, -1.0),
+        lambda x: ops.relu_dot(x.sqrt(), -1.0, 1.0),
         lambda x: x.sqrt().relu() + x,
     ):
         x = Value(0.0)

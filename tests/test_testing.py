@@ -132,7 +132,7 @@ def test_what_is_not_recorded_is_found() -> None:
         (lambda x: abs(x), "abs"),
         (lambda x: ops.max(x, 0.0), "max"),
         (lambda x: ops.min(x, x * x), "min"),
-        (lambda x: ops.relu_dot(x, 1.0, 0.0), "relu_dot"),
+        (lambda x: ops.relu_dot(x, 0.0, 1.0), "relu_dot"),
         (lambda x: (x * 2.0).relu().tanh() + x, "relu"),
     ],
 )

@@ -245,8 +245,9 @@ def separable_rules(op: Operation, heads: int, lists: int) -> list[Rule | None] 
     count = 3
     assert op.pullback is not None
     program = _run_rule(op.pullback, 2 + heads + lists * count)
-    if op is ops.dot:  # the table's order is weights, inputs, bias
-        names = {2 + k: ("list", k // count, k % count) for k in range(2 * count)} | {2 + 2 * count: ("head", 0, 0)}
+    if op is ops.dot:  # the table's order is weights, bias, inputs
+        names = {2 + k + (k >= count): ("list", k // count, k % count) for k in range(2 * count)}
+        names[2 + count] = ("head", 0, 0)
     else:
         names = {2 + k: ("head", k, 0) for k in range(heads)}
         names |= {2 + heads + k: ("list", k // count, k % count) for k in range(lists * count)}
@@ -277,6 +278,7 @@ _SINGLE = 1 << 24  # in a rule's own program, the k-th single operand lies here 
 def _run_rule(rule: Any, count: int) -> Trace:
     """A rule's program: its inputs are g, the result and the operands."""
     recorder = tracing.Recorder([], {})
+    recorder.is_rule = True
     symbols = [tracing._symbols((), INPUT << SHIFT | k) for k in range(count)]
 
     def call() -> None:

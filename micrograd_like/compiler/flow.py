@@ -88,7 +88,7 @@ def evaluate(op: Operation, heads: Sequence[Any], elements: Sequence[Sequence[An
     if is_composed(op) or op is COPY:
         return heads[0]
     if op is ops.dot:
-        return op.function(*[w for w, _ in elements], *[x for _, x in elements], heads[0])
+        return op.function(*[w for w, _ in elements], heads[0], *[x for _, x in elements])
     return op.function(*heads, *[x for (x,) in elements])
 
 
@@ -217,9 +217,8 @@ class _Flow:
             elif op is ops.sum:
                 chains[n] = _Chain(self.zero, list(operands[n]))
             elif op is ops.dot:
-                half = len(operands[n]) // 2
-                pairs = list(zip(operands[n][:half], operands[n][half : 2 * half], strict=True))
-                chains[n] = _Chain(operands[n][-1], pairs)
+                weights, bias, inputs = ops.dot_operands(operands[n])
+                chains[n] = _Chain(bias, list(zip(weights, inputs, strict=True)))
         for n in [n for n, chain in chains.items() if operations[n] is ops.add and len(chain.terms) < 2]:
             del chains[n]
         for n, chain in chains.items():

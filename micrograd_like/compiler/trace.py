@@ -105,6 +105,7 @@ class Recorder:
         self.trace = Trace([], [], bytearray(), [], len(parameters), dict(inputs), [], None, False, [])
         self.created: dict[int, Value] = {}  # Values made while tracing: constants
         self.is_quiet = 0
+        self.is_rule = False  # in a rule there is nothing to differentiate: composed rows are their expansions
         self.thread = threading.get_ident()
 
     def ref(self, x: Any) -> int:
@@ -138,7 +139,7 @@ class Recorder:
         node = _new(Traced)
         node.label = ""
         node.op = None
-        node.args = ()
+        node.left = node.right = None
         node._mark = len(trace.operations)
         trace.operations.append(op)
         trace.operands.append(refs)
@@ -151,6 +152,8 @@ class Recorder:
             return self.node(ops.relu, (self.node(ops.dot, tuple(map(self.ref, operands)))._mark,))  # type: ignore[arg-type]
         if not is_composed(op):
             return self.node(op, tuple(map(self.ref, operands)))
+        if self.is_rule:
+            return op.expansion(*operands)  # type: ignore[misc, no-any-return]
         if op.name == "gather" and operands and type(operands[0]) is Traced and operands[0]._mark >> SHIFT == INPUT:  # type: ignore[operator]
             self.trace.gathers.append((operands[0]._mark - (INPUT << SHIFT), len(operands) - 1))  # type: ignore[operator]
         self.is_quiet += 1
@@ -326,7 +329,7 @@ def check_parameters(parameters: Iterable[Value]) -> list[Value]:
     """The parameters as a list. Raises TypeError or ValueError for what cannot be a program's parameter."""
     checked = each_once("parameter", parameters, Value)
     for p in checked:
-        if p.args:
+        if p.op is not None:
             raise ValueError(f"expected parameters that are not themselves computed, got {p!r}")
         if type(ieee.as_float(p.data)) is not type(p.data):
             raise TypeError(f"expected parameters of floats, got {type(p.data).__name__}: {p!r:.60}")
@@ -365,7 +368,8 @@ def _symbols(shape: tuple[int, ...], start: int) -> Any:
         step = prod(shape[1:])
         return [_symbols(shape[1:], start + i * step) for i in range(shape[0])]
     symbol = _new(Traced)
-    symbol.label, symbol.op, symbol.args, symbol._mark = "", None, (), start
+    symbol.label, symbol._mark = "", start
+    symbol.op = symbol.left = symbol.right = None
     return symbol
 
 

@@ -407,9 +407,9 @@ def _weights(
     node: Value, op: Operation, operands: Sequence[Any], parameters: Collection[Value]
 ) -> list[tuple[Value | None, Value]]:
     """(weight, operand) for each operand that is a node; the weight is the parameter that multiplies it, or None."""
-    if any(type(arg) is tuple for arg in node.args):
-        n = len(node.args[0])
-        pairs = list(zip(operands[:n], operands[n : 2 * n], strict=True))
+    if op is ops.dot or op is ops.relu_dot:
+        weights, _, inputs = ops.dot_operands(operands)
+        pairs = list(zip(weights, inputs, strict=True))
         return [(w if w in parameters else None, x) for w, x in pairs]
     if op is ops.mul:
         for w, x in (operands, reversed(operands)):

@@ -17,6 +17,7 @@ from micrograd_like import graph
 from micrograd_like.drawing.formula import LONGEST, LONGEST_PATH, formula, full, name, number
 from micrograd_like.drawing.text import elided
 from micrograd_like.engine import Value, one
+from micrograd_like.graph import Vector
 from micrograd_like.ieee import Number, as_float
 from micrograd_like.ops import Operation
 
@@ -250,22 +251,20 @@ def _in_program_order(root: Value, step_of: Callable[[Value], Step]) -> list[Ste
 
 
 def _with_constants_named(found: list[Step]) -> list[Step]:
-    """A plain number in a tuple that nodes share (a layer's inputs) becomes one leaf, `x[i]`, for all of them."""
-    leaf_of: dict[tuple[int, int], Value] = {}
+    """A plain number in a Vector that nodes share (a layer's inputs) becomes one leaf, `x[i]`, for all of them."""
+    leaf_of: dict[tuple[Vector, int], Value] = {}
     result: list[Step] = []
     for step in found:
         node, op = step.node, step.op
-        if op and any(type(arg) is tuple for arg in node.args):
+        if op and type(node.right) is Vector:
             named: list[Any] = []
-            for arg in node.args:
-                for i, x in enumerate(arg if type(arg) is tuple else ()):
-                    if type(x) is not Value and (id(arg), i) not in leaf_of:
-                        leaf = leaf_of[id(arg), i] = Value(x, f"x[{i}]")
+            for shared in (node.left, node.right):
+                for i, x in enumerate(shared):
+                    if type(x) is not Value and (shared, i) not in leaf_of:
+                        leaf = leaf_of[shared, i] = Value(x, f"x[{i}]")
                         leaf.grad = None  # the engine does not differentiate by constants
                         result.append(Step(leaf, None, ()))
-                    named.append(x if type(x) is Value else leaf_of[id(arg), i])
-                if type(arg) is not tuple:
-                    named.append(arg)
+                    named.append(x if type(x) is Value else leaf_of[shared, i])
             step = Step(node, op, tuple(named))
         result.append(step)
     return result
@@ -296,7 +295,7 @@ def _unfolded(step: Step) -> list[Step]:
 
 def adjoints(g: Number, node: Value, op: Operation, operands: Sequence[Any]) -> list[Any]:
     """g · ∂node/∂operand for each operand in turn."""
-    return op.adjoints(g, node.data, [x.data if type(x) is Value else x for x in operands])
+    return op.vjp(g, node.data, *[x.data if type(x) is Value else x for x in operands])
 
 
 def scalars(root: Value, recorded: Sequence[Step], roles: Roles) -> Scene:

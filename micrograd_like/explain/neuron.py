@@ -117,9 +117,12 @@ def _derivative(replay: Replay, user: int, operand: int) -> Number:
 def _input(replay: Replay, user: int, weight: int) -> Number:
     """What a weight is multiplied with by the node that uses it."""
     operands = replay.operands[user]
-    place, half = operands.index(weight), len(operands) // 2
-    if operation(replay, user) in (ops.dot, ops.relu_dot, ops.mul):
-        return replay.base[operands[place + half if place < half else place - half]]
+    if operation(replay, user) is ops.mul:
+        return replay.base[operands[1 - operands.index(weight)]]
+    if operation(replay, user) in (ops.dot, ops.relu_dot):
+        weights, _, inputs = ops.dot_operands(operands)
+        partners, place = (inputs, weights) if weight in weights else (weights, inputs)
+        return replay.base[partners[place.index(weight)]]
     raise ValueError(
         f"expected {describe(replay.nodes[weight])} as a weight, which is multiplied with an input; "
         f"it is used by {describe(replay.nodes[user])}"

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any
 
 from micrograd_like.engine import Value, gradient, one
-from micrograd_like.graph import leaves, topological
+from micrograd_like.graph import Vector, leaves, topological
 from micrograd_like.ieee import Number
 from micrograd_like.ops import Operation
 
@@ -34,16 +34,16 @@ class Replay:
         self.operands: list[tuple[int, ...]] = []
         self.steps: list[Step | None] = []
         self.consumers: list[list[int]] = []  # the slots that use this one, once for each use, in ascending order
-        shared: dict[int, tuple[int, ...]] = {}
+        shared: dict[Vector, tuple[int, ...]] = {}  # a constant that nodes share has one slot
         for node in topological(*roots):
             operands: list[int] = []
-            for arg in node.args:
-                if type(arg) is tuple:
-                    if id(arg) not in shared:
-                        shared[id(arg)] = tuple(map(self._slot, arg))
-                    operands += shared[id(arg)]
-                else:
-                    operands.append(self._slot(arg))
+            for x in (node.left, node.right):
+                if type(x) is Vector:
+                    if x not in shared:
+                        shared[x] = tuple(map(self._slot, x))
+                    operands += shared[x]
+                elif x is not None:
+                    operands.append(self._slot(x))
             slot = self._slot(node)
             self.operands[slot] = tuple(operands)
             self.steps[slot] = (slot, node.op.function, _fetch(operands))
@@ -161,28 +161,20 @@ class Backward:
         for slot, _, fetch in reversed(self.forward):
             op = operation(replay, slot)
             uses = [(i, operand) for i, operand in enumerate(replay.operands[slot]) if operand in wanted]
-            if op.pullback_on_numbers is None:
-                uses = [(op.partials_on_numbers[i], operand) for i, operand in uses]  # type: ignore[misc]
-            self._rules.append((slot, fetch, op.pullback_on_numbers, uses))
+            self._rules.append((slot, fetch, op.vjp_of_numbers, uses))
 
     def __call__(self, values: list[Number]) -> list[Number]:
         """d(root)/d(slot) for every slot, at these numbers; 0 for what was not asked for."""
         adjoints: list[Number] = [0] * len(values)
         adjoints[self.replay.roots[0]] = one(values[self.replay.roots[0]])
-        for slot, fetch, pullback, uses in self._rules:
+        for slot, fetch, vjp, uses in self._rules:
             g = adjoints[slot]
             if type(g) is int:  # nothing flowed here, as in the engine's backward pass
                 continue
-            operands = fetch(values)
-            if pullback is not None:
-                found = pullback(g, values[slot], *operands)
-                for i, operand in uses:
-                    if found[i] is not None:
-                        adjoints[operand] += found[i]
-            else:
-                for rule, operand in uses:
-                    if (adjoint := rule(g, values[slot], *operands)) is not None:
-                        adjoints[operand] += adjoint
+            found = vjp(g, values[slot], *fetch(values))
+            for i, operand in uses:
+                if found[i] is not None:
+                    adjoints[operand] += found[i]
         return adjoints
 
 
@@ -196,13 +188,14 @@ def operation(replay: Replay, slot: int) -> Operation:
 
 def local_derivatives(replay: Replay, slot: int) -> list[Number]:
     """∂(slot)/∂(operand) for each of its operands, at the recorded numbers; 0 where no gradient flows."""
+    return [0 if derivative is None else derivative for derivative in _flows(replay, slot)]
+
+
+def _flows(replay: Replay, slot: int) -> list[Number | None]:
+    """The same, None where no gradient flows."""
     op, base = operation(replay, slot), replay.base
     g, out, data = one(base[slot]), base[slot], [base[i] for i in replay.operands[slot]]
-    if op.pullback_on_numbers is not None:
-        found = op.pullback_on_numbers(g, out, *data)
-    else:
-        found = [rule(g, out, *data) for rule in op.partials_on_numbers]
-    return [0 if derivative is None else derivative for derivative in found]
+    return op.vjp_of_numbers(g, out, *data)
 
 
 class Curvature:
@@ -227,11 +220,17 @@ class Curvature:
             active.add(slot)
         for slot, _, _ in backward.forward:
             operands = replay.operands[slot]
-            for operand, derivative in zip(operands, local_derivatives(replay, slot), strict=True):
+            derivatives = _flows(replay, slot)
+            for operand, derivative in zip(operands, derivatives, strict=True):
                 if operand in active:
-                    self._derivatives[operand].append(derivative)
+                    self._derivatives[operand].append(derivative or 0)
             op = operation(replay, slot)
-            key = op, len(operands), type(replay.base[slot])
+            key = (
+                op,
+                len(operands),
+                type(replay.base[slot]),
+                _piece(op, [replay.base[i] for i in operands], derivatives),
+            )
             if key not in patterns:
                 patterns[key] = _SecondDerivatives.of(replay, slot)
             if (pattern := patterns[key]) is not None and adjoints[slot] != 0:
@@ -274,6 +273,11 @@ class Curvature:
                 tangents[slot] = 0
 
 
+def _piece(op: Operation, data: Sequence[Number], derivatives: Sequence[Number | None]) -> tuple[Any, ...]:
+    """What names the piece of the function a node is on: a recorded derivative is that of its own piece."""
+    return tuple((x > 0) - (x < 0) for x in data) if op.arity else tuple(d is None for d in derivatives)
+
+
 class _SecondDerivatives:
     """The second derivatives of one kind of node, as a recorded program of its operands and its result.
 
@@ -295,11 +299,11 @@ class _SecondDerivatives:
         inputs = [Value(base[i]) for i in (*replay.operands[slot], slot)]
         position = {x: i for i, x in enumerate(inputs)}
         pairs, results = [], []
-        for i, first in enumerate(op.adjoints(one(base[slot]), inputs[-1], inputs[:-1])):
+        for i, first in enumerate(op.vjp(one(base[slot]), inputs[-1], *inputs[:-1])):
             if type(first) is Value:
                 touched = [x for x in leaves(first) if x in position]
                 for x, second in zip(touched, gradient(first, touched), strict=True):
-                    if second.args or second.data != 0:
+                    if second.op is not None or second.data != 0:
                         pairs.append((i, position[x]))
                         results.append(second)
         return cls(inputs, pairs, results) if pairs else None

@@ -168,7 +168,7 @@ def named(parameters: Parameters) -> dict[str, Value]:
     for name, parameter in pairs:
         if not isinstance(parameter, Value):
             raise TypeError(f"expected parameter {name} as a Value, got {type(parameter).__name__}: {parameter!r:.60}")
-        if parameter.args:
+        if parameter.op is not None:
             raise ValueError(f"{name} was computed; expected parameters that can be set, which are leaves")
     if not pairs:
         raise ValueError("expected at least one parameter, got none")
@@ -202,6 +202,6 @@ def find(replay: Replay, parameter: Value | str) -> Value:
         raise TypeError(
             f"expected a parameter as a Value or a label, got {type(parameter).__name__}: {parameter!r:.60}"
         )
-    if parameter.args and parameter not in replay.slots:
+    if parameter.op is not None and parameter not in replay.slots:
         raise ValueError(f"{name_of(parameter)} was computed in another graph: the loss does not use it")
     return parameter

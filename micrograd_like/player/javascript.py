@@ -50,7 +50,7 @@ const smallest = (...xs) => { let best = xs[0]; for (const x of xs) if (x < best
 """
 
 # Rows that add up their operands from left to right become loops: how many lists run side by side, how many operands
-# stand alone after them.
+# stand alone after the first list.
 LOOPS: dict[str, tuple[int, int]] = {"sum": (1, 0), "dot": (2, 1), "relu_dot": (2, 1)}
 
 
@@ -63,6 +63,8 @@ class PlayError(TypeError):
 
 class Symbol:
     """A number of the page: a name or a literal in JavaScript. Rows record themselves on it."""
+
+    is_symbol = True  # see `ops.gate`
 
     def __init__(self, writer: Writer, text: str) -> None:
         self.writer = writer
@@ -196,7 +198,7 @@ def literal(x: Any) -> str:
 
 def adjoints(op: Operation, g: Any, out: Any, operands: Sequence[Any]) -> Sequence[Any]:
     """g · ∂out/∂operand for each operand: the row's own rule."""
-    return op.adjoints(g, out, operands)
+    return op.vjp(g, out, *operands)
 
 
 def kernel(op: Operation, arity: int, active: Sequence[bool]) -> str:
@@ -231,8 +233,8 @@ def _loop(op: Operation, arity: int, active: Sequence[bool]) -> tuple[str, str]:
     """The same of a row that adds up: its rule for one element of each list, as the body of a loop."""
     lists, alone = LOOPS[op.name]
     count = (arity - alone) // lists
-    places = [f"a[k{f' + {i * count}' if i else ''}]" for i in range(lists)]
-    last = [f"a[{lists * count + i}]" for i in range(alone)]
+    places = ["a[k]", *[f"a[k + {i * count + alone}]" for i in range(1, lists)]]
+    last = [f"a[{count + i}]" for i in range(alone)]
     # The value: the rows add and mul, one element at a time.
     writer = Writer()
     term: Any = writer.symbol(f"M[{places[0]}]")
@@ -247,14 +249,16 @@ def _loop(op: Operation, arity: int, active: Sequence[bool]) -> tuple[str, str]:
     value += end.function(f"return {result.text};")
     # The backward rule: that of one element, whose lists have the length 1.
     writer = Writer()
-    operands = [writer.symbol(f"M[{place}]") for place in (*places, *last)]
-    found = adjoints(op, writer.symbol("g"), writer.symbol("o"), operands)
+    operands = [writer.symbol(f"M[{place}]") for place in (places[0], *last, *places[1:])]
+    found = list(adjoints(op, writer.symbol("g"), writer.symbol("o"), operands))
+    single, listed = found[1 : 1 + alone], [found[0], *found[1 + alone :]]
     end_flows = [
         writer.flow(x, place)
-        for x, place, is_active in zip(found[lists:], last, active[lists * count :], strict=True)
+        for x, place, is_active in zip(single, last, active[count : count + alone], strict=True)
         if is_active
     ]
-    flows = [writer.flow(found[i], places[i]) for i in range(lists) if any(active[i * count : (i + 1) * count])]
+    starts = [0, *[i * count + alone for i in range(1, lists)]]
+    flows = [writer.flow(listed[i], places[i]) for i in range(lists) if any(active[starts[i] : starts[i] + count])]
     body = writer.function(*flows)
     return value, " ".join([*filter(None, end_flows), f"for (let k = 0; k < {count}; k++) {{ {body} }}"])
 

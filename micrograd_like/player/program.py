@@ -178,7 +178,7 @@ def of_graph(loss: Value) -> tuple[Program, list[Value]]:
         for x in node.operands:
             if type(x) is not Value:
                 constants[_Exact(ieee.as_float(x))] = None
-            elif not x.args:
+            elif x.op is None:
                 leaves[x] = None
     if not order:
         leaves[loss] = None
@@ -235,8 +235,7 @@ def layers_of(program: Program) -> list[list[Neuron]]:
     for n, line in enumerate(program.lines):
         if line.op not in (ops.dot, ops.relu_dot):
             continue
-        count = len(line.operands) // 2
-        weights, sources, bias = line.operands[:count], line.operands[count : 2 * count], line.operands[-1]
+        weights, bias, sources = ops.dot_operands(line.operands)
         if any(w >= parameters for w in weights) or bias >= parameters:
             continue
         if not used.isdisjoint((*weights, bias)):

@@ -349,7 +349,7 @@ def _magnitude(node: Value) -> float:
     size = abs(as_float(node.data))
     if node.op is not None and node.op.arity is None:
         numbers = _numbers(node)
-        terms = zip(node.op.adjoints(1.0, node.data, numbers), numbers, strict=True)
+        terms = zip(node.op.vjp(1.0, node.data, *numbers), numbers, strict=True)
         size += len(numbers) * math.fsum(abs(float(a) * float(x)) for a, x in terms if a is not None)
     return size
 
@@ -375,7 +375,7 @@ def _local_fault(node: Value) -> str:
     """What is wrong with an operation's own rule at the numbers it met; empty when nothing is."""
     assert node.op is not None
     numbers = _numbers(node)
-    analytic = node.op.adjoints(1.0, node.data, numbers)
+    analytic = node.op.vjp(1.0, node.data, *numbers)
     for i, (found, expected) in enumerate(zip(analytic, _local_references(node), strict=True)):
         adjoint = 0.0 if found is None else found
         if expected is None or math.isnan(as_float(adjoint)):

@@ -183,7 +183,10 @@ class _Builder:
         """The operands with one after the other moved by a constant until no switch is near zero."""
         assert op.switches is not None
         step = 2.0 ** math.ceil(math.log2(4 * self.margin))
-        for i in [-1, *range(len(operands))] * 2:  # the last one first: of a dot product it is the bias
+        for i in [
+            len(operands) // 2,
+            *range(len(operands)),
+        ] * 2:  # the middle one first: of a dot product it is the bias
             if all(abs(s) >= self.margin for s in op.switches(*map(self._number, operands))):
                 break
             x = operands[i]
