@@ -45,6 +45,7 @@ from micrograd_like.functional import (
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 from micrograd_like.optim import SGD, Adam, AdamW, Optimizer
 from micrograd_like.pictures import show
+from micrograd_like.player import Page, play
 from micrograd_like.training import Epoch, History, Step, evaluate, fit
 from micrograd_like.weights import load_weights, save_weights
 
@@ -59,6 +60,7 @@ __all__ = [
     "MLP",
     "Module",
     "Neuron",
+    "Page",
     "Optimizer",
     "Program",
     "SGD",
@@ -93,6 +95,7 @@ __all__ = [
     "min",
     "mse_loss",
     "paths",
+    "play",
     "probe_direction",
     "relu",
     "sample_shares",

@@ -1,1 +1,5 @@
 """The live page: a recorded loss, or a model with its data, as one HTML file in which every number can be grasped."""
+
+from micrograd_like.player.play import Page, play
+
+__all__ = ["Page", "play"]

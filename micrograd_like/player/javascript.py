@@ -196,6 +196,11 @@ def literal(x: Any) -> str:
     return f"({number!r})" if math.copysign(1.0, number) < 0 else repr(number)
 
 
+def exact(x: float) -> float | str:
+    """A number that passes through JSON: what JSON has no number for becomes its name."""
+    return x if math.isfinite(x) else "NaN" if x != x else "Infinity" if x > 0 else "-Infinity"
+
+
 def adjoints(op: Operation, g: Any, out: Any, operands: Sequence[Any]) -> Sequence[Any]:
     """g · ∂out/∂operand for each operand: the row's own rule."""
     return op.vjp(g, out, *operands)

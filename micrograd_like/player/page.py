@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
+import json
 import re
 from collections.abc import Iterable
 from importlib.resources import files
+from typing import Any
 
 from micrograd_like.player.javascript import HELPERS
 from micrograd_like.player.program import Kernels
@@ -25,3 +30,46 @@ def engine_source(kernels: Iterable[Kernels]) -> str:
     """The engine as one script: what forms use, the kernels as KERNELS, and the module."""
     lists = "".join(f"const KERNELS = {each.to_javascript()};\n" for each in kernels)
     return HELPERS + lists + module("engine.js")
+
+
+VIEWS = ("base", "state", "scene", "diagram", "story", "panels", "data", "controls")  # in the order of their needs
+
+
+def views_source() -> str:
+    """The views and controls as one script."""
+    modules = "\n".join(module(f"{name}.js") for name in VIEWS)
+    return f'(() => {{\n"use strict";\n{modules}\n}})();\n'
+
+
+def script_json(x: Any) -> str:
+    """JSON that can stand in a script element: no text of it is ever read as markup."""
+    text = json.dumps(x, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return re.sub("[<>&\u2028\u2029\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def assemble(data: dict[str, Any], kernels: Kernels, optimizer: str) -> str:
+    """The page as one text. Its policy allows the scripts that are in it, and no request of any kind."""
+    parts = {
+        "style": part("style.css"),
+        "data": script_json(data),
+        "engine": engine_source([kernels]) + optimizer,
+        "views": views_source(),
+    }
+    scripts = " ".join(_hash(parts[name]) for name in ("engine", "views"))
+    parts["policy"] = (
+        f"default-src 'none'; script-src {scripts}; style-src {_hash(parts['style'])}; img-src data: blob:; "
+        "worker-src blob:; base-uri 'none'; form-action 'none'"
+    )
+    return re.sub("⟦(\\w+)⟧", lambda found: parts[found[1]], part("page.html"))
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def iframe(page: str, title: str) -> str:
+    """A page inside of another one, such as a notebook: everything is in the element itself."""
+    return (
+        f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(title)}" '
+        'style="width: 100%; height: 860px; border: 0" loading="lazy"></iframe>'
+    )

@@ -12,7 +12,7 @@ from micrograd_like.compiler.trace import CONST, INPUT, NODE, PARAM, SHIFT, Trac
 from micrograd_like.engine import Value
 from micrograd_like.graph import topological
 from micrograd_like.ops import Operation
-from micrograd_like.player.javascript import kernel
+from micrograd_like.player.javascript import exact, kernel
 
 _INDEX = (1 << SHIFT) - 1
 
@@ -55,9 +55,9 @@ class Program:
             key = kernels.number(line.op, [self.active[x] for x in line.operands])
             lines.append([key, *line.operands])
         return {
-            "start": self.start,
+            "start": list(map(exact, self.start)),
             "inputs": self.inputs,
-            "constants": self.constants,
+            "constants": list(map(exact, self.constants)),
             "lines": lines,
             "outputs": self.outputs,
             "backward": self.backward_order(),

@@ -258,27 +258,41 @@ export class Random {
 
 // A training: every step's parameters from the first on, computed when they are asked for and kept.
 export class Training {
-  // optimizer: { rule(p, g, state, rate, step) → [p', …state'], states: how many numbers it keeps for each parameter }.
+  // optimizer: { rule: (p, g, …state, …rates) → [p', …state'], states: how many numbers it keeps for each parameter,
+  //   columns: the rates, each one number or one for every step, scaled: which of them follow the learning rate }.
+  // rates: [[from which step on, learning rate], …].
   constructor(program, rows, start, options) {
-    Object.assign(this, { program, rows, rate: options.rate, optimizer: options.optimizer, batch: options.batch || rows.length, seed: options.seed });
-    this.states = Array.from({ length: this.optimizer.states }, () => new Float64Array(program.count));
-    this.past = [{ p: Float64Array.from(start), states: this.states }];
+    Object.assign(this, { program, rows, rates: options.rates, optimizer: options.optimizer, seed: options.seed });
+    this.batchSize = options.batch;
+    const states = Array.from({ length: this.optimizer.states }, () => new Float64Array(program.count));
+    this.past = [{ p: Float64Array.from(start), states }];
     this.losses = [];
     this.orders = []; this.g = new Float64Array(program.count);
   }
+  get batch() { return this.batchSize; }
+  get size() { return this.batchSize || this.rows.length; }
   get last() { return this.past.length - 1; }
-  get perEpoch() { return Math.ceil(this.rows.length / this.batch); }
+  get perEpoch() { return Math.ceil(this.rows.length / this.size); }
   order(epoch) {
+    if (!this.seed) return this.orders[0] ??= [...this.rows.keys()];
     if (!this.orders.length) { this.random = new Random(this.seed); this.orders.push(this.random.shuffle([...this.rows.keys()])); }
     while (this.orders.length <= epoch) this.orders.push(this.random.shuffle(this.orders.at(-1).slice()));
     return this.orders[epoch];
   }
   batchAt(step) {                                          // the numbers of the rows that a step looks at
-    const epoch = Math.floor(step / this.perEpoch), at = (step % this.perEpoch) * this.batch;
-    return this.order(epoch).slice(at, at + this.batch);
+    const epoch = Math.floor(step / this.perEpoch), at = (step % this.perEpoch) * this.size;
+    return this.order(epoch).slice(at, at + this.size);
   }
   rowsAt(step) { return this.batchAt(step).map((k) => this.rows[k]); }
   at(step) { while (this.last < step) this.advance(); return this.past[step].p; }
+  // As far as the numbers stay numbers, at most to that step; returns how far.
+  tryTo(step) {
+    while (this.last < step) {
+      if (!this.past[this.last].p.every(Number.isFinite)) break;
+      this.advance();
+    }
+    return this.last;
+  }
   lossAt(step) {                                           // of the step's batch, before the step
     if (this.losses[step] === undefined) this.losses[step] = this.program.lossOf(this.at(step), this.rowsAt(step));
     return this.losses[step];
@@ -287,21 +301,28 @@ export class Training {
     this.losses[step] = this.program.gradientOf(this.at(step), this.rowsAt(step), g);
     return g;
   }
-  // Where a step leads, from any parameters and gradient.
-  moved(step, g, rate = this.rateAt(step)) {
+  rateAt(step) { return this.rates.findLast(([from]) => from <= step)[1]; }
+  ratesAt(step) {                                          // what the optimizer's rule reads at a step
+    const { columns, scaled, rate } = this.optimizer, factor = this.rateAt(step) / rate;
+    return columns.map((c, i) => {
+      const x = typeof c === "number" ? c : c[Math.min(step, c.length - 1)];
+      return scaled[i] && factor !== 1 ? x * factor : x;
+    });
+  }
+  // Where a step leads from its parameters with a gradient.
+  moved(step, g) {
     const { p, states } = this.past[step], q = new Float64Array(p.length), next = states.map(() => new Float64Array(p.length));
-    const { rule } = this.optimizer, state = new Float64Array(states.length);
+    const { rule } = this.optimizer, rates = this.ratesAt(step), moving = this.program.spec.moving;
     for (let i = 0; i < p.length; i++) {
-      for (let s = 0; s < state.length; s++) state[s] = states[s][i];
-      const found = rule(p[i], g[i], rate, step, ...state);
+      if (moving && !moving[i]) { q[i] = p[i]; continue; }
+      const found = rule(p[i], g[i], ...states.map((s) => s[i]), ...rates);
       q[i] = found[0];
-      for (let s = 0; s < state.length; s++) next[s][i] = found[s + 1];
+      for (let s = 0; s < next.length; s++) next[s][i] = found[s + 1];
     }
     return { p: q, states: next };
   }
-  rateAt(step) { return typeof this.rate === "number" ? this.rate : this.rate[Math.min(step, this.rate.length - 1)]; }
   advance() { this.past.push(this.moved(this.last, this.gradientAt(this.last, this.g))); }
   // What comes after a step is forgotten: something has changed there.
-  cut(step) { this.past.length = Math.min(this.past.length, step + 1); this.losses.length = Math.min(this.losses.length, step); }
+  cut(step) { this.at(step); this.past.length = Math.min(this.past.length, step + 1); this.losses.length = Math.min(this.losses.length, step); }
   change(step, parameters) { this.cut(step); this.past[step] = { p: Float64Array.from(parameters), states: this.past[step].states }; }
 }
