@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types coverage doctests demos notebooks pictures bench hunt ulps clean
+.PHONY: help demo play test check lint types coverage doctests demos notebooks pictures bench hunt ulps clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -12,6 +12,9 @@ demo: $(VENV)/demos.ok ## train on handwritten digits, draw what the network lea
 	$(BIN)/python -m micrograd_like demo digits
 	@printf '\nMore to see, chapter by chapter, with $(BIN)/micrograd-like:\n'
 	@$(BIN)/python -m micrograd_like demo --list
+
+play: $(VENV)/demos.ok ## write the live pages into out/play; open out/play/index.html
+	$(BIN)/python -m micrograd_like play --save out/play
 
 test: $(VENV)/dev.ok ## run the tests
 	$(BIN)/python -m pytest -q --numprocesses auto $(PYTEST_OPTIONS)

@@ -1,4 +1,4 @@
-"""The command line: `micrograd-like` for the menu, `step CHAPTER`, `demo [NAME]`."""
+"""The command line: `micrograd-like` for the menu, `step CHAPTER`, `demo [NAME]`, `play [NAME]`."""
 
 from __future__ import annotations
 
@@ -69,11 +69,18 @@ def _run(arguments: Sequence[str] | None) -> int:
     demo = commands.add_parser("demo", help="run a demo; its own options pass through", add_help=False)
     demo.add_argument("name", nargs="?", metavar="NAME", help=f"which one ({DEFAULT_DEMO} if none is named)")
     demo.add_argument("--list", action="store_true", help="list the demos")
+    play = commands.add_parser("play", help="open a live page in the browser; without a name, list them")
+    play.add_argument("name", nargs="?", metavar="NAME", help="which one, or how it begins")
+    play.add_argument(
+        "--save", metavar="PATH", help="write it to this file instead; without a name, all into this folder"
+    )
     options, rest = parser.parse_known_args(arguments)
     if options.command == "demo":
         return _demo(parser, options, rest)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if options.command == "play":
+        return _play(parser, options)
     return _tutor(parser, options)
 
 
@@ -99,6 +106,22 @@ def _tutor(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from micrograd_like.tutor import app
 
     return app.run(known, chapter, place)
+
+
+def _play(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from micrograd_like.player import ready
+
+    try:
+        if options.name is None and options.save is None:
+            print("\n".join(ready.listing()))
+        elif options.name is None:
+            print("\n".join(map(str, ready.write_all(options.save))))
+        else:
+            page = ready.by_name(options.name).make()
+            print(page.show() if options.save is None else page.save(options.save))
+    except ValueError as error:
+        parser.error(str(error))
+    return 0
 
 
 def _demo(parser: argparse.ArgumentParser, options: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from special_points import POINTS
 
 import micrograd_like as mg
 from micrograd_like import Value, ops
+from micrograd_like.order import shuffled
 from micrograd_like.player.javascript import FORMS, LOOPS, PlayError, adjoints, kernel
 from micrograd_like.player.page import engine_source
 from micrograd_like.player.program import Kernels, of_graph, of_model
@@ -179,8 +180,8 @@ def training(page: Any, model: Any, data: Any, loss: Any, steps: int, batch: int
     state = list(random.Random(seed).getstate()[1])
     body = f"""
     const rows = {json.dumps([[*x, y] for x, y in data])};
-    const T = new Training(P, rows, P.spec.start, {{ rate: {rate}, batch: {batch or 0}, seed: given,
-        optimizer: {{ states: 0, rule: (p, g, r) => [p - r * g] }} }});
+    const T = new Training(P, rows, P.spec.start, {{ rates: [[0, {rate}]], batch: {batch or 0}, seed: given,
+        optimizer: {{ states: 0, columns: [{rate}], scaled: [true], rate: {rate}, rule: (p, g, r) => [p - r * g] }} }});
     T.at({steps});
     return [T.losses.map(encode), [...T.past[{steps}].p].map(encode)];
     """
@@ -248,14 +249,10 @@ def test_a_step_is_explained_as_by_explain_step(page: Any, activation: str, loss
 def test_samples_are_shuffled_as_by_python(page: Any) -> None:
     rng = random.Random(42)
     state = list(rng.getstate()[1])
-    order = list(range(257))
-    expected = []
-    for _ in range(5):
-        rng.shuffle(order)
-        expected.append(list(order))
+    expected = [shuffled(257, rng) for _ in range(5)]
     js = (
         "(state) => {"
         + engine_source([])
-        + "const r = new Random(state), o = [...Array(257).keys()]; return [1,2,3,4,5].map(() => r.shuffle(o).slice()); }"
+        + "const r = new Random(state); return [1,2,3,4,5].map(() => r.order(257)); }"
     )
     assert page.evaluate(js, state) == expected

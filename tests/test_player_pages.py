@@ -474,3 +474,18 @@ def test_a_page_is_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
         page.save(path)
     assert path.read_text(encoding="utf-8") == before
     assert [p.name for p in path.parent.iterdir()] == ["page.html"]
+
+
+# ---------- the command line ----------
+
+
+def test_the_command_line_lists_and_writes_pages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from micrograd_like.cli import main
+
+    assert main(["play"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == NAMES
+    assert main(["play", "bou", "--save", str(tmp_path / "bounce.html")]) == 0
+    assert (tmp_path / "bounce.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    with pytest.raises(SystemExit, match="2"):
+        main(["play", "nothing"])
+    assert "no page named 'nothing'; there are: neuron, xor, moons, digits, bias, bounce" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from micrograd_like.functional import mean
 from micrograd_like.ieee import as_float
 from micrograd_like.nn import MLP, Module
 from micrograd_like.optim import SGD, Optimizer
+from micrograd_like.order import shuffled
 from micrograd_like.player import page
 from micrograd_like.player.javascript import PlayError, exact, function
 from micrograd_like.player.layout import graph_layout
@@ -473,17 +474,16 @@ class _Network:
         optimizer.parameters = model.parameters()
         for state in type(optimizer).STATE:
             setattr(optimizer, state, list(getattr(self.optimizer, state)))
-        shuffle = copy.deepcopy(self.random).shuffle
-        order = list(range(len(self.samples)))
+        rng = copy.deepcopy(self.random)
+        order: list[int] = []
         size = self.batch or len(self.samples)
         cost = size * len(self.program.lines)
         last = max((step for step in CHECKPOINTS if step * cost <= 400_000), default=0)
         found: list[dict[str, Any]] = []
-        start = len(order)
+        start = 0
         for step in range(last + 1):
             if start >= len(order):
-                shuffle(order)
-                start = 0
+                order, start = shuffled(len(self.samples), rng), 0
             batch = [self.samples[i] for i in order[start : start + size]]
             start += size
             total = mean([self.loss(model(x), y) for x, y in batch])

@@ -170,6 +170,11 @@ def by_name(name: str) -> Ready:
     return found[0]
 
 
+def listing() -> list[str]:
+    """A line for each ready page: its name and what it shows."""
+    return [f"{ready.name:8}{ready.about}" for ready in READY]
+
+
 def write_all(folder: str | Path) -> list[Path]:
     """Write every ready page and an index of them into a folder; returns the paths, the index first."""
     folder = Path(folder)

@@ -247,13 +247,12 @@ export class Random {
     y ^= y >>> 11; y ^= y << 7 & 0x9d2c5680; y ^= y << 15 & 0xefc60000; y ^= y >>> 18;
     return y >>> 0;
   }
-  below(n) {
-    const bits = 32 - Math.clz32(n);
-    let r;
-    do r = this.next() >>> 32 - bits; while (r >= n);
-    return r;
+  // The numbers from 0 to count - 1, sorted by a random key of 64 bits for each: its low half is drawn first.
+  order(count) {
+    const low = new Uint32Array(count), high = new Uint32Array(count);
+    for (let k = 0; k < count; k++) { low[k] = this.next(); high[k] = this.next(); }
+    return [...low.keys()].sort((a, b) => high[a] - high[b] || low[a] - low[b]);
   }
-  shuffle(list) { for (let i = list.length - 1; i > 0; i--) { const j = this.below(i + 1); [list[i], list[j]] = [list[j], list[i]]; } return list; }
 }
 
 // A training: every step's parameters from the first on, computed when they are asked for and kept.
@@ -275,8 +274,8 @@ export class Training {
   get perEpoch() { return Math.ceil(this.rows.length / this.size); }
   order(epoch) {
     if (!this.seed) return this.orders[0] ??= [...this.rows.keys()];
-    if (!this.orders.length) { this.random = new Random(this.seed); this.orders.push(this.random.shuffle([...this.rows.keys()])); }
-    while (this.orders.length <= epoch) this.orders.push(this.random.shuffle(this.orders.at(-1).slice()));
+    if (!this.orders.length) this.random = new Random(this.seed);
+    while (this.orders.length <= epoch) this.orders.push(this.random.order(this.rows.length));
     return this.orders[epoch];
   }
   batchAt(step) {                                          // the numbers of the rows that a step looks at
