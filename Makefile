@@ -44,6 +44,7 @@ notebooks: $(VENV)/notebooks.ok ## turn the chapters into executed notebooks, in
 		&& echo out/notebooks/$$(basename $$demo .py).ipynb || exit 1; done
 
 pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/pictures; without a PATH, so never by a system Graphviz
+	@PATH= $(BIN)/python docs/hero.py
 	@rm -f demos/pictures/*.svg
 	@for demo in demos/[0-9]*.py; do \
 		echo "== $$demo"; PATH= MICROGRAD_LIKE_PICTURES=demos/pictures $(BIN)/python $$demo > /dev/null || exit 1; done

@@ -2,7 +2,7 @@
 
 from micrograd_like.anomaly import AnomalyError, detect_anomaly
 from micrograd_like.compiler import Program, TraceError, compile
-from micrograd_like.drawing import draw_dot, trace
+from micrograd_like.drawing import draw_dot, draw_frames, trace
 from micrograd_like.engine import Value, gradient
 from micrograd_like.explain import (
     ExplainSteps,
@@ -75,6 +75,7 @@ __all__ = [
     "detect_anomaly",
     "dot",
     "draw_dot",
+    "draw_frames",
     "evaluate",
     "exp",
     "explain_move",

@@ -142,6 +142,8 @@ def card(box: Box, style: Style, size: tuple[float, float] = (0.0, 0.0), cell: f
             y += place.height + GAP
         top = y - GAP
     below = (height - top - (PORT_HEIGHT if box.ports and into == "s" else 0) - _text(box, style)[2]) / 2
+    if box.ports and not style.line(box) and box.value is not None and SILENT not in box.lines:
+        below -= 9.0  # the gradient will stand there, and nothing moves when it comes
     if places and not beside:
         below = -18.0 * len(titles)
     elif not (box.ports or places):

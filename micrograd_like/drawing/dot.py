@@ -115,20 +115,6 @@ def draw_dot(
     max_nodes = whole_number("max_nodes", max_nodes)
     max_edges = None if max_edges is None else whole_number("max_edges", max_edges)
     shape = _check_shape(shape, depth)
-    drawing = Drawing(
-        format=format,
-        graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontcolor": NEUTRAL},
-        node_attr={
-            "shape": "box",
-            "style": "filled,rounded",
-            "fixedsize": "true",
-            "fontname": "Helvetica",
-            "fontsize": "11",
-            "fontcolor": INK,
-            "color": NEUTRAL,
-        },
-        edge_attr={"fontname": "Helvetica", "fontsize": "10", "fontcolor": NEUTRAL, "arrowhead": "none"},
-    )
     if parameters is not None:
         parameters = parameters.parameters() if hasattr(parameters, "parameters") else list(parameters)
     stop = tuple(stop)
@@ -151,8 +137,7 @@ def draw_dot(
     else:
         look = ByShare(scene, report) if report is not None else style(scene)
     sizes = column_sizes(scene.boxes, look, SIDES[rankdir][0], equal=scene.is_network)
-    draw(drawing, Sheet(scene, look, sizes, rankdir, legend))
-    return drawing
+    return draw(Sheet(scene, look, sizes, _gap(scene, look), rankdir, legend), format)
 
 
 def _check_root(root: Any) -> None:
@@ -180,18 +165,40 @@ def _check_count(count: int, max_nodes: int) -> None:
         )
 
 
-def draw(drawing: Drawing, sheet: Sheet) -> None:
-    """Write a scene into an empty drawing as DOT, which is a good drawing by itself."""
+def _empty(rankdir: str, format: str) -> Drawing:
+    return Drawing(
+        format=format,
+        graph_attr={"rankdir": rankdir, "bgcolor": "transparent", "fontname": "Helvetica", "fontcolor": NEUTRAL},
+        node_attr={
+            "shape": "box",
+            "style": "filled,rounded",
+            "fixedsize": "true",
+            "fontname": "Helvetica",
+            "fontsize": "11",
+            "fontcolor": INK,
+            "color": NEUTRAL,
+        },
+        edge_attr={"fontname": "Helvetica", "fontsize": "10", "fontcolor": NEUTRAL, "arrowhead": "none"},
+    )
+
+
+def _gap(scene: Scene, style: Style) -> int:
+    """The room between columns, in px: for what stands on the edges, or for many edges to cross."""
+    if not scene.is_network:
+        pills = [measure(text, SMALL) for arrow in scene.arrows if (text := style.pill(arrow))]
+        return max(44, round(max(pills, default=0.0)) + 42)
+    column = {box.key: box.column for box in scene.boxes}
+    busiest = max(Counter(column[arrow.head] for arrow in scene.arrows).values(), default=0)
+    return min(110, 52 + 2 * busiest)
+
+
+def draw(sheet: Sheet, format: str) -> Drawing:
+    """A scene as DOT, which is a good drawing by itself."""
     scene, style = sheet.scene, sheet.style
+    drawing = _empty(sheet.rankdir, format)
     drawing.sheet = sheet
     into, out = SIDES[sheet.rankdir]
-    pills = [measure(text, SMALL) for arrow in scene.arrows if (text := style.pill(arrow))]
-    gap = max(44, round(max(pills, default=0.0)) + 42)
-    if scene.is_network:
-        column = {box.key: box.column for box in scene.boxes}
-        busiest = max(Counter(column[arrow.head] for arrow in scene.arrows).values(), default=0)
-        gap = min(110, 52 + 2 * busiest)
-    drawing.attr(nodesep=_inches(12), ranksep=_inches(gap))
+    drawing.attr(nodesep=_inches(12), ranksep=_inches(sheet.gap))
     for box in scene.boxes:
         width, height, _ = sheet.sizes[box.key]
         tint = TINTS.get(box.role, TINTS["operation"]).light
@@ -224,6 +231,7 @@ def draw(drawing: Drawing, sheet: Sheet) -> None:
     for keys in columns.values():
         if len(keys) > 1:
             drawing.body.append(f"\t{{rank=same edge [style=invis] {' -> '.join(keys)}}}\n")
+    return drawing
 
 
 def _inches(px: float) -> str:

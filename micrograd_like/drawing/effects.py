@@ -108,9 +108,9 @@ class Style:
     def _marks(self) -> list[Sample]:
         roles = {box.role for box in self.scene.boxes}
         samples = [Sample("parameter", "can learn")] if "parameter" in roles else []
-        samples += [Sample("input", "given")] if "input" in roles else []
+        samples += [Sample("input", "given")] if "input" in roles and not self.scene.is_network else []
         if self.largest_weight:
-            samples.append(Sample("core", "size of the weight"))
+            samples.append(Sample("core", "weight"))
             if any(port.value < 0 for box in self.scene.boxes for port in box.ports):
                 samples.append(Sample("dashed", "below 0"))
         kinds = {p.kind for box in self.scene.boxes for p in box.pictures}

@@ -64,6 +64,7 @@ class Sheet:
     scene: Scene
     style: Style
     sizes: Mapping[str, tuple[float, float, float]]
+    gap: int = 60  # between columns, in px
     rankdir: str = "LR"
     legend: bool = True
 
@@ -360,7 +361,7 @@ def _edge(arrow: Arrow, curve: Sequence[Point], style: Style, place: float, is_n
     if arrow.weight is not None and not (signless or unknown):  # dark on the colour, where the grey would not be seen
         casing += core.replace('"core"', '"core in"').replace(ends, "")
     return [
-        Mark(f"{arrow.key} core", core, "core", place),
+        Mark(f"{arrow.key} core", _titled(core, details), "core", place),
         Mark(f"{arrow.key} casing", _titled(casing, details), "casing", place),
     ]
 
