@@ -227,6 +227,79 @@ def test_gather_picks_parameters_by_an_integer_input() -> None:
         mg.gather([1.0, 2.0, 3.0], 3)
 
 
+def test_rows_of_an_embedding_are_a_loop_that_picks() -> None:
+    table = [[Value(math.sin(9 * row + d)) for d in range(16)] for row in range(50)]
+    parameters = [p for row in table for p in row]
+
+    def function(tokens: Any) -> Any:
+        vectors = [[mg.gather([row[d] for row in table], token) for d in range(16)] for token in tokens]
+        return mg.sum([a * b for a, b in zip(*vectors, strict=True)])
+
+    program = checked(mg.compile(function, parameters, tokens=2))
+    assert str(program).startswith("# 49 scalar operations")
+    assert "v[i + 16] = gather(x[1], p[i + 16*j] for j in range(50))" in str(program)
+    tokens = np.array([[3.0, 4.0], [0.0, 49.0], [7.0, 7.0], [49.0, 3.0], [1.0, 1.0]] * 3)
+    assert_same(program, function, parameters, tokens)
+    assert_same(program, function, parameters, tokens[:1])
+
+
+@pytest.mark.parametrize("batch", [1, 7, 20])
+def test_what_picks_may_be_computed(batch: int) -> None:
+    p = [Value(0.5), Value(-1.5), Value(2.5)]
+    indices = [
+        0.0,
+        -0.0,
+        1.0,
+        2.0,
+        0.4,
+        -0.4,
+        0.5,
+        1.5,
+        2.49,
+        2.5,
+        3.0,
+        -1.0,
+        1e300,
+        -1e300,
+        math.inf,
+        -math.inf,
+        math.nan,
+    ]
+
+    def among_parameters(k: Any, x: Any) -> Any:
+        return ops.gather(k * 1.0, *p) * x
+
+    def among_values(k: Any, x: Any) -> Any:
+        return ops.gather(k * 1.0, x * p[0], p[1] * 1.0, 7.0)
+
+    rng = np.random.default_rng(0)
+    for function in (among_parameters, among_values):
+        program = checked(mg.compile(function, p, k=(), x=()))
+        for index in indices:
+            k, x = np.full(batch, index), rng.normal(size=batch)
+            losses, _, gradient, _ = eager(function, p, [(Value(a), Value(b)) for a, b in zip(k, x, strict=True)])
+            np.testing.assert_array_equal(program.losses(k, x), losses)
+            np.testing.assert_allclose(program.gradient(k, x)[1], gradient, rtol=1e-14)
+
+
+def test_a_program_without_a_pattern_picks_too() -> None:
+    rng = random.Random(0)
+    p = [Value(rng.uniform(-1, 1)) for _ in range(9)]
+    plan = [(rng.random(), [rng.random() for _ in range(3)], rng.randrange(2)) for _ in range(1200)]
+
+    def function(x: Any, k: Any) -> Any:
+        v = [*x, *p]
+        for a, some, which in plan:
+            left = v[-1 - int(a * min(len(v), 40))]
+            v.append((left * mg.gather([v[int(b * len(v))] for b in some], k[which])).tanh())
+        return mg.mean(v[-300:])
+
+    program = checked(mg.compile(function, p, x=3, k=2))
+    assert "without a pattern" in str(program)
+    x, k = np.random.default_rng(0).normal(size=(11, 3)), np.random.default_rng(0).integers(0, 3, (11, 2)).astype(float)
+    assert_same(program, function, p, x, k)
+
+
 def test_inputs_may_have_shapes() -> None:
     p = Value(2.0)
     program = mg.compile(lambda m: p * sum(m[r][c] * (r - c) for r in range(2) for c in range(3)), [p], m=(2, 3))

@@ -28,6 +28,7 @@ from micrograd_like.compiler.nest import (
     Assign,
     Code,
     Leaf,
+    Scatter,
     independent,
     leaf,
     lower,
@@ -110,6 +111,8 @@ class _Builder:
     def _statement(self, s: Statement, trips: tuple[int, ...]) -> list[Term]:
         if s.out.space == QUIET:
             return []
+        if s.op is ops.gather:
+            return self._scatter(s, trips)
         if not s.lists:
             sweep: list[Term] = []
             heads = s.heads[1:] if is_composed(s.op) else s.heads
@@ -151,6 +154,19 @@ class _Builder:
         if target.space == ADJOINT:
             return [term]
         self.contributions.append(wrapped(self.around, term))
+        return []
+
+    def _scatter(self, s: Statement, trips: tuple[int, ...]) -> list[Term]:
+        """What was picked gets the gradient; the others and the index get none."""
+        (source,) = s.lists
+        if source.space not in _GRADIENT_OF:
+            return []
+        target = Ref(_GRADIENT_OF[source.space], source.base, source.coefs)
+        index = leaf(s.heads[0], self.constants, trips)
+        scatter = Scatter(target, index, Ref(ADJOINT, s.out.base, s.out.coefs), s.trips[0])
+        if target.space == ADJOINT:
+            return [scatter]
+        self.contributions.append(wrapped(self.around, scatter))
         return []
 
     def _small_program(self, s: Statement, heads: tuple[Ref, ...], trips: tuple[int, ...]) -> list[Term]:

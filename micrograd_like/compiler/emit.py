@@ -10,6 +10,7 @@ shared values and constants are scalars, the same for all samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +31,11 @@ from micrograd_like.compiler.nest import (
     SHARED_GRADIENT,
     TEMPORARY,
     Assign,
+    Leaf,
+    Pick,
     Range,
     Reduce,
+    Scatter,
     accesses,
     independent,
     steady,
@@ -250,6 +254,12 @@ class Emitter(Writer):
                 self.table(term, envs[0], lambda body, env, bounds: self.terms(body, [env], bounds), ranges)
             elif isinstance(term, Reduce):
                 self.reduce(term, envs)
+            elif isinstance(term, Pick):
+                for env in envs:
+                    self.pick(term, env)
+            elif isinstance(term, Scatter):
+                for env in envs:
+                    self.scatter(term, env)
             else:
                 self.assign(term, envs)
 
@@ -267,6 +277,48 @@ class Emitter(Writer):
         totals = self.nest(term.trips, [self.load(term.first, env) for env in envs], body)
         for env, total in zip(envs, totals, strict=True):
             self.store(self.key(term.target, env), total)
+
+    def pick(self, term: Pick, env: Environment) -> None:
+        valid, places = self.picked(term.source, term.index, term.count, env)
+        value = "poison"
+        for lane, place in enumerate(places):
+            x = self.put(f"load double, ptr {place}, align 8")
+            value = self.put(f"insertelement {self.type} {value}, double {x}, i64 {lane}") if self.lanes > 1 else x
+        self.store(self.key(term.target, env), self.select(valid, value, self.number(math.nan)))
+
+    def scatter(self, term: Scatter, env: Environment) -> None:
+        """Lane by lane, as two may have picked the same."""
+        valid, places = self.picked(term.target, term.index, term.count, env)
+        value = self.select(valid, self.load(term.value, env), self.number(0.0))
+        for lane, place in enumerate(places):
+            x = self.put(f"extractelement {self.type} {value}, i64 {lane}") if self.lanes > 1 else value
+            old = self.put(f"load double, ptr {place}, align 8")
+            self.do(f"store double {self.put(f'fadd double {old}, {x}')}, ptr {place}, align 8")
+
+    def picked(self, list_: Ref, index: Leaf, count: int, env: Environment) -> tuple[str, list[str]]:
+        """(whether the index picks one of them, the address of what each lane picks; the first where it picks none)."""
+        one, stride = Ref(list_.space, list_.base, list_.coefs[:-1]), list_.coefs[-1]
+        space, constant, moving = self.key(one, env)
+        start = self.pointer((space, constant, moving))
+        if self.checked is not None:
+            self.pointer((space, constant + stride * (count - 1), moving))
+        x = self.load(index, env)
+        nearest = self.intrinsic("rint", x)
+        near = self.compare("olt", self.intrinsic("fabs", self.strict("fsub", x, nearest)), self.number(0.5))
+        kind = f"<{self.lanes} x i1>" if self.lanes > 1 else "i1"
+        inside = self.put(f"and {kind} {near}, {self.compare('oge', nearest, self.number(0.0))}")
+        valid = self.put(f"and {kind} {inside}, {self.compare('olt', nearest, self.number(float(count)))}")
+        safe = self.select(valid, nearest, self.number(0.0))
+        integers = self.put(f"fptosi {self.type} {safe} to {self.integers}")
+        unit = self.shape.lanes if list_.space in LANE_SPACES else 1
+        places = []
+        for lane in range(self.lanes):
+            k = self.put(f"extractelement {self.integers} {integers}, i64 {lane}") if self.lanes > 1 else integers
+            k = self.put(f"mul nsw i64 {k}, {stride * unit}")
+            if unit > 1 and lane:
+                k = self.put(f"add nsw i64 {k}, {lane}")
+            places.append(self.at("double", start, k))
+        return valid, places
 
     def assign(self, term: Assign, envs: Sequence[Environment]) -> None:
         if not term.accumulate:

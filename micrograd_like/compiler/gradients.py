@@ -15,7 +15,7 @@ from typing import Any
 from micrograd_like import ops
 from micrograd_like.compiler.emit import Counter, Emitter, Environment, Shape, text
 from micrograd_like.compiler.loops import Ref, Table, Term
-from micrograd_like.compiler.nest import ADJOINT, INPUT, PARAM_GRADIENT, Assign, Range, unwrapped, wrapped
+from micrograd_like.compiler.nest import ADJOINT, INPUT, PARAM_GRADIENT, Assign, Range, Scatter, unwrapped, wrapped
 from micrograd_like.compiler.writer import EVEN, HIGH, LOW, ODD
 
 ROWS = 4  # rows of gradients that are summed at once, two vectors of each
@@ -62,6 +62,9 @@ class Summer(Emitter):
             self.table(term, env, rows, ranges)
             return
         trips, term = unwrapped(term)
+        if isinstance(term, Scatter):
+            self.scattered(term, trips, env, groups, stride)
+            return
         assert isinstance(term, Assign)
         level = len(env)
         moving = [d for d in range(len(trips)) if term.target.coefs[level + d]]
@@ -91,6 +94,31 @@ class Summer(Emitter):
                 outer(k + 1, [{**c, d: ("", whole * size + i)} for c in chosen for i in range(rest)])
 
         outer(0, [{}])
+
+    def scattered(self, term: Scatter, trips: list[int], env: Environment, groups: str, stride: int) -> None:
+        """Add to what each sample has picked, one sample after the other."""
+
+        def frames(counter: str, _: Any) -> list[str]:
+            for part in range(0, self.shape.lanes, self.lanes):
+                with self.frame(counter, stride, part):
+                    turns(env)
+            return []
+
+        def turns(inner: Environment) -> None:
+            if len(inner) == len(env) + len(trips):
+                self.scatter(term, inner)
+                return
+
+            def body(counter: str, _: Any) -> list[str]:
+                turns((*inner, (counter, 0)))
+                return []
+
+            self.loop(trips[len(inner) - len(env)], [], body)
+
+        if groups == "1":
+            turns(env)
+        else:
+            self.loop(groups, [], frames)
 
     def tile(
         self,

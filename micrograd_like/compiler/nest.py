@@ -50,6 +50,29 @@ class Reduce:
     code: Code = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """target = the one of `count` numbers whose place is nearest to the index; nan where none is nearer than 1/2.
+
+    The source's last coefficient leads from one of them to the next.
+    """
+
+    target: Ref
+    index: Leaf
+    source: Ref
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """The one of `count` targets whose place is nearest to the index += value; none where none is nearer than 1/2."""
+
+    target: Ref
+    index: Leaf
+    value: Ref
+    count: int
+
+
 # How the rows on any number of operands are computed: the row that combines two, and where the register starts.
 REDUCTIONS = {
     ops.dot: (ops.add, None),
@@ -86,6 +109,8 @@ def lower(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, .
 def _lower(s: Statement, constants: Sequence[float], trips: tuple[int, ...]) -> Term:
     heads = [leaf(ref, constants, trips) for ref in s.heads]
     target = stored(s.out)
+    if s.op is ops.gather:
+        return Pick(target, heads[0], stored(s.lists[0]), s.trips[0])
     if s.op in REDUCTIONS:
         combine, start = REDUCTIONS[s.op]
         first = heads[0] if start is None else start
@@ -174,6 +199,16 @@ def accesses(terms: Sequence[Term], ranges: tuple[Range, ...] = ()) -> Iterator[
             if isinstance(term.first, Ref):
                 yield Access(term.first, "read", ranges)
             yield Access(term.target, "write", ranges)
+        elif isinstance(term, (Pick, Scatter)):
+            several = (*ranges, (0, term.count - 1))
+            if isinstance(term.index, Ref):
+                yield Access(term.index, "read", ranges)
+            if isinstance(term, Pick):
+                yield Access(term.source, "read", several)
+                yield Access(term.target, "write", ranges)
+            else:
+                yield Access(term.value, "read", ranges)
+                yield Access(term.target, "add", several)
         else:
             yield from (Access(ref, "read", ranges) for ref in term.leaves if isinstance(ref, Ref))
             yield Access(term.target, "add" if term.accumulate else "write", ranges)
@@ -228,6 +263,11 @@ def moved(term: Term, change: Any) -> Term:
         return For(term.trips, tuple(moved(t, change) for t in term.body))
     if isinstance(term, Table):
         return Table(term.rows, tuple(tuple(moved(t, change) for t in body) for body in term.bodies))
+    if isinstance(term, (Pick, Scatter)):
+        index = change(term.index) if isinstance(term.index, Ref) else term.index
+        if isinstance(term, Pick):
+            return Pick(change(term.target), index, change(term.source), term.count)
+        return Scatter(change(term.target), index, change(term.value), term.count)
     leaves = tuple(change(x) if isinstance(x, Ref) else x for x in term.leaves)
     if isinstance(term, Reduce):
         first = change(term.first) if isinstance(term.first, Ref) else term.first
@@ -252,10 +292,19 @@ def interpret(terms: Sequence[Term], memory: dict[int, Any], counters: tuple[int
             for own in product(*map(range, term.trips)):
                 total = term.op.function(total, _expression(term, memory, (*counters, *own)))
             memory[term.target.space][_index(term.target, counters)] = total
+        elif isinstance(term, Pick):
+            xs = [_load(term.source, memory, (*counters, k)) for k in range(term.count)]
+            picked = ops.gather.function(_load(term.index, memory, counters), *xs)
+            memory[term.target.space][_index(term.target, counters)] = picked
+        elif isinstance(term, Scatter):
+            for k in range(term.count):
+                if abs(_load(term.index, memory, counters) - k) < 0.5:
+                    place = _index(term.target, (*counters, k))
+                    memory[term.target.space][place] += _load(term.value, memory, counters)
         else:
             value = _expression(term, memory, counters)
-            place = memory[term.target.space], _index(term.target, counters)
-            place[0][place[1]] = place[0][place[1]] + value if term.accumulate else value
+            numbers, place = memory[term.target.space], _index(term.target, counters)
+            numbers[place] = numbers[place] + value if term.accumulate else value
 
 
 def _index(ref: Ref, counters: Sequence[int]) -> int:
@@ -287,7 +336,13 @@ def show(terms: Sequence[Term], depth: int = 0) -> str:
     return "\n".join(text)
 
 
-def _assignment(term: Assign | Reduce, depth: int) -> str:
+def _assignment(term: Assign | Reduce | Pick | Scatter, depth: int) -> str:
+    if isinstance(term, (Pick, Scatter)):
+        index = address(term.index) if isinstance(term.index, Ref) else repr(term.index)
+        each = f"for {counter(depth)} in range({term.count})"
+        if isinstance(term, Pick):
+            return f"{address(term.target)} = ({address(term.source)} {each})[{index}]"
+        return f"({address(term.target)} {each})[{index}] += {address(term.value)}"
     texts = [address(x) if isinstance(x, Ref) else repr(x) for x in term.leaves]
     for op, args in term.code:
         inner = [texts[k] for k in args]
@@ -305,6 +360,6 @@ def _assignment(term: Assign | Reduce, depth: int) -> str:
 
 __all__ = [
     "ADJOINT", "CONST", "INPUT", "NODE", "PARAM", "PARAM_GRADIENT", "SHARED", "SHARED_GRADIENT", "TEMPORARY",
-    "Access", "Assign", "For", "Ref", "Reduce", "Table", "accesses", "independent", "interpret", "lower", "may_meet",
+    "Access", "Assign", "For", "Pick", "Ref", "Reduce", "Scatter", "Table", "accesses", "independent", "interpret", "lower", "may_meet",
     "moved", "show", "steady", "unwrapped", "wrapped",
 ]  # fmt: skip

@@ -95,7 +95,7 @@ class Trace:
 
 def is_composed(op: Operation) -> bool:
     """Whether a row is computed by its expansion and differentiated by its own rule; event: (result, *operands)."""
-    return op.expansion is not None and op not in (ops.dot, ops.sum, ops.relu_dot)
+    return op.expansion is not None and op not in (ops.dot, ops.sum, ops.relu_dot, ops.gather)
 
 
 class Recorder:
@@ -151,11 +151,12 @@ class Recorder:
         if op is ops.relu_dot:
             return self.node(ops.relu, (self.node(ops.dot, tuple(map(self.ref, operands)))._mark,))  # type: ignore[arg-type]
         if not is_composed(op):
-            return self.node(op, tuple(map(self.ref, operands)))
+            refs = tuple(map(self.ref, operands))
+            if op is ops.gather and refs[0] >> SHIFT == INPUT:
+                self.trace.gathers.append((refs[0] - (INPUT << SHIFT), len(refs) - 1))
+            return self.node(op, refs)
         if self.is_rule:
             return op.expansion(*operands)  # type: ignore[misc, no-any-return]
-        if op.name == "gather" and operands and type(operands[0]) is Traced and operands[0]._mark >> SHIFT == INPUT:  # type: ignore[operator]
-            self.trace.gathers.append((operands[0]._mark - (INPUT << SHIFT), len(operands) - 1))  # type: ignore[operator]
         self.is_quiet += 1
         try:
             result = self.ref(op.expansion(*operands))  # type: ignore[misc]
