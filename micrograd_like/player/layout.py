@@ -77,9 +77,8 @@ def _box(program: Program, values: Sequence[Value], place: int, titles: Sequence
         if values[place].label and len(full := f"{titles[place]} = {over}") <= LONGEST:
             box["title"] = full
         box["formula"] = True
-        box["says"] = f"{titles[place]} is {line.op.doc or line.op.name}."
-        if over != titles[place] and len(over) <= 60:
-            box["says"] = f"{titles[place]} = {over}"
+        named = over != titles[place] and len(over) <= 60
+        box["says"] = f"{titles[place]} = {over}" if named else f"{titles[place]}, with its numbers:"
         box["template"] = _template(program, line)
         if place == program.outputs[0]:
             box["role"] = "loss"

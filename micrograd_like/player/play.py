@@ -384,9 +384,7 @@ class _Network:
             "rows": rows,
             "heldOut": [self._row(sample) for sample in self.held_out],
             "inputs": self.width,
-            "inputNames": ["x"]
-            if self.width == 1
-            else [f"x{str(k + 1).translate(_SUBSCRIPTS)}" for k in range(min(self.width, 64))],
+            "inputNames": self._input_names(),
             "classes": self.target == "class",
             "target": self.target,
             "shape": self.shape,
@@ -404,6 +402,11 @@ class _Network:
         }
         return Page(page.assemble(data, kernels, _optimizer_source(self.optimizer)), title)
 
+    def _input_names(self) -> list[str]:
+        if self.shape is not None:
+            return [f"pixel {k + 1}" for k in range(self.width)]
+        return ["x"] if self.width == 1 else [f"x{str(k + 1).translate(_SUBSCRIPTS)}" for k in range(self.width)]
+
     def _row(self, sample: Sample) -> list[float | str]:
         x, y = sample
         return [exact(as_float(v)) for v in ([x] if self.scalar else x)] + [exact(as_float(y))]
@@ -412,7 +415,7 @@ class _Network:
         return {
             "spec": program.to_json(kernels),
             "names": program.names,
-            "short": _short_names(program, layers, self.width, self.shape is not None),
+            "short": _short_names(program, layers, self._input_names()),
             "name": title,
             "symbols": [line.op.symbol for line in program.lines],
             "layers": [
@@ -542,11 +545,9 @@ def _shape(width: int, shape: tuple[int, int] | None) -> list[int] | None:
     return [side, side] if width >= 25 and side * side == width else None
 
 
-def _short_names(program: Program, layers: Any, width: int, pictures: bool) -> list[str]:
+def _short_names(program: Program, layers: Any, before: list[str]) -> list[str]:
     """Each parameter by what it joins: x₁→h₂, bias of h₂."""
     names = list(program.names)
-    inputs = [f"x{str(k + 1).translate(_SUBSCRIPTS)}" for k in range(width)] if width > 1 else ["x"]
-    before = [f"pixel {k + 1}" for k in range(width)] if pictures else inputs
     for depth, layer in enumerate(layers):
         last = depth == len(layers) - 1
         level = str(depth + 1).translate(_SUPERSCRIPTS) if len(layers) > 2 else ""

@@ -84,7 +84,7 @@ const hidden = (name) => getComputedStyle(document.documentElement).getPropertyV
 export function rgb(name) { const hex = hidden(name); return [1, 3, 5].map((k) => parseInt(hex.slice(k, k + 2), 16)); }
 export const tints = {};
 export function readTints() {
-  for (const name of ["noMap", "midMap", "yesMap", "raises", "lowers", "card", "panel", "ink", "muted", "core", "line", "paper", "pen"]) tints[name] = rgb(`--${name}`);
+  for (const name of ["noMap", "midMap", "yesMap", "no", "yes", "raises", "lowers", "card", "panel", "ink", "muted", "core", "line", "paper", "pen"]) tints[name] = rgb(`--${name}`);
 }
 // Numbers from −1 over 0 to 1 as pixels between three colours.
 export function paint(image, values, [low, mid, high], scale = 1) {

@@ -225,11 +225,11 @@ function svg() {
   const box = $("graph").viewBox.baseVal, style = document.createElementNS("http://www.w3.org/2000/svg", "style");
   style.textContent = sheet;
   copy.prepend(style);
-  const canvas = $("thumbs");
-  if (canvas.width && !DATA.graph) {
+  for (const canvas of [$("wires"), $("thumbs")]) {
+    if (!canvas.width || DATA.graph) continue;
     const image = document.createElementNS("http://www.w3.org/2000/svg", "image");
     for (const [key, value] of Object.entries({ x: 0, y: 0, width: box.width, height: box.height, href: canvas.toDataURL() })) image.setAttribute(key, value);
-    copy.append(image);
+    if (canvas.id === "wires") copy.children[0].after(image); else copy.append(image);
   }
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg"); copy.setAttribute("width", box.width); copy.setAttribute("height", box.height);
   return new XMLSerializer().serializeToString(copy);

@@ -54,6 +54,7 @@ function drawPlane(v) {
   set(bound, { d: contour(field, MW, MH) });
 }
 let cost = 0;
+const stronger = (name) => tints[name].map((c, k) => (c + tints[`${name}Map`][k]) / 2);   // small pictures need more colour
 function contour(field, MW, MH) {                          // marching squares along out = 0
   let d = "";
   const sx = W / MW, sy = H / MH;
@@ -144,7 +145,7 @@ function drawThumbs(v) {
     wanted.forEach(({ x, y, size }, k) => {
       const values = fields[k].subarray(0, side * side), top = Math.max(1, ...values.map(Math.abs));
       small.width = small.height = side;
-      small.getContext("2d").putImageData(paint(new ImageData(side, side), values, [tints.noMap, tints.midMap, tints.yesMap], top), 0, 0);
+      small.getContext("2d").putImageData(paint(new ImageData(side, side), values, [stronger("no"), tints.midMap, stronger("yes")], top), 0, 0);
       pen.imageSmoothingQuality = "high"; pen.drawImage(small, x, y, size, size);
     });
   } else if (DATA.view === "line") {
@@ -218,6 +219,7 @@ function startPictures() {
 }
 
 export function startKinds() {
+  $("heldNote").hidden = !DATA.heldOut.length || DATA.view !== "plane";
   if (DATA.view !== "plane") { $("kinds").hidden = true; return; }
   for (const b of document.querySelectorAll("[data-kind]")) b.addEventListener("click", () => { kind = +b.dataset.kind; for (const other of document.querySelectorAll("[data-kind]")) other.setAttribute("aria-pressed", other === b); });
 }

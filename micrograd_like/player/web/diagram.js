@@ -1,7 +1,7 @@
 // The network or the graph: a fixed layout, drawn once, then only its numbers, widths and colours change.
 
 import { DATA, P, S, T, changed, edit, names, onChange, release } from "./state.js";
-import { $, arrow, brief, clamp, drag, el, finite, fmt, rgb, say, set, signed, tints, way } from "./base.js";
+import { $, arrow, brief, clamp, drag, el, finite, fmt, say, set, signed, tints, way } from "./base.js";
 import { buildScene, timetable } from "./scene.js";
 
 let scene = null, times = null, parts = null, picture = null;
@@ -15,11 +15,17 @@ export function draw() {
   graph.setAttribute("viewBox", `${scene.left ?? 0} 0 ${scene.width} ${scene.height}`);
   graph.classList.toggle("dense", !scene.ported && !scene.graph);
   $("net").classList.toggle("wide", Boolean(scene.graph && scene.width > 1000));
+  const dense = !scene.ported && !scene.graph;
   const wires = el("g", {}, graph), boxes = el("g", {}, graph), knobs = el("g", {}, graph);
   parts = {
     wires: scene.wires.map((w) => {
+      if (dense && w.p !== null && !w.bundle) {            // many wires: they are painted, and only felt here
+        const grip = el("path", { d: w.d, class: "grip fine" }, wires);
+        grasp(grip, w.p);
+        return { w, grip, path: new Path2D(w.d) };
+      }
       const casing = el("path", { d: w.d, class: "casing" }, wires), core = el("path", { d: w.d, class: "core" }, wires), pulse = el("path", { d: w.d, class: "pulse" }, wires);
-      if (w.p !== null && w.p !== undefined) grasp(el("path", { d: w.d, class: scene.ported ? "grip" : "grip fine" }, wires), w.p);
+      if (w.p !== null && w.p !== undefined) grasp(el("path", { d: w.d, class: "grip" }, wires), w.p);
       return { w, casing, core, pulse };
     }),
     boxes: scene.boxes.map((b) => box(b, boxes)),
@@ -122,24 +128,23 @@ function render(v) {
   const dense = !scene.ported && !scene.graph, unit = dense ? 6 : 15, top = dense ? 8 : 16;
   const strongest = dense ? strong(v) : null, opened = dense ? scene.boxes.find((b) => b.neuron && [...b.neuron.weights, b.neuron.bias].includes(S.chosen)) : null;
   const chosenPath = scene.graph ? reach(S.chosen) : null;
-  for (const { w, casing, core, pulse } of parts.wires) {
+  if (dense) paintWires(v, strongest, opened);
+  for (const { w, casing, core, pulse, grip } of parts.wires) {
+    if (grip) {
+      if (w.p === S.chosen) setLoose(v, w, grip);
+      continue;
+    }
     let width, g = null, negative = false;
     if (w.bundle) { let s = 0; for (const p of w.bundle) s += v.shown[p] ** 2; width = 0.6 + 0.8 * Math.sqrt(s); g = gradientKnown(w.to) ? signedNorm(v, w.bundle) : null; }
     else if (w.p !== null && w.p !== undefined) { const x = v.shown[w.p]; width = dense ? 0.5 + 1.1 * Math.abs(finite(x)) : 0.8 + 1.7 * Math.abs(finite(x)); negative = x < 0; g = shownGradient(v, w.p, w.to); }
     else { width = 1.5; if (scene.graph && gradientKnown(w.to)) g = through(v, w); }
     width = clamp(width, 0.4, dense ? 5 : 9);
-    const chosen = w.p === S.chosen && w.p !== null, near = opened && w.to === opened.place;
-    if (dense && w.p !== null && !w.bundle && !near) { negative = false; if (!strongest.has(w.p)) g = null; }
-    set(core, { "stroke-width": width.toFixed(1), "stroke-dasharray": negative ? `${(5 + width).toFixed(1)} ${(3 + width / 2).toFixed(1)}` : null, class: chosen || chosenPath?.has(w.from) && chosenPath.has(w.to) ? "core chosen" : near ? "core near" : "core" });
+    const chosen = w.p === S.chosen && w.p !== null;
+    set(core, { "stroke-width": width.toFixed(1), "stroke-dasharray": negative ? `${(5 + width).toFixed(1)} ${(3 + width / 2).toFixed(1)}` : null, class: chosen || chosenPath?.has(w.from) && chosenPath.has(w.to) ? "core chosen" : "core" });
     set(casing, { "stroke-width": g ? (width + Math.min(top, unit * Math.sqrt(Math.abs(finite(g))))).toFixed(1) : "0", class: `casing ${way(g ?? 0)}` });
     set(pulse, { class: `pulse ${lit.has(w.to) && (!dense || chosen || w.p === null || w.bundle) ? onWay : ""}` });
-    if (chosen && parts.loose) {
-      const at = core.getPointAtLength(core.getTotalLength() * 0.72);
-      set(parts.loose.g, { transform: `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})`, visibility: null });
-      label(parts.loose, v, w.p, g);
-    }
   }
-  if (parts.loose && !parts.wires.some(({ w }) => w.p === S.chosen)) set(parts.loose.g, { visibility: "hidden" });
+  if (parts.loose && !parts.wires.some(({ w }) => w.p === S.chosen && !w.bundle)) set(parts.loose.g, { visibility: "hidden" });
   const owner = new Map(scene.boxes.filter((b) => b.neuron).flatMap((b) => [...b.neuron.weights, b.neuron.bias].map((p) => [p, b.place])));
   for (const k of parts.knobs) {
     const g = shownGradient(v, k.p, owner.get(k.p));
@@ -148,6 +153,31 @@ function render(v) {
   }
   for (const part of parts.boxes) number(part, v, lit);
   scene.boxes.forEach((b, i) => { if (b.neuron && dense) parts.boxes[i].g.classList.toggle("chosen", [...b.neuron.weights, b.neuron.bias].includes(S.chosen)); });
+}
+// The number of the chosen weight, at its wire.
+function setLoose(v, w, grip) {
+  const at = grip.getPointAtLength(grip.getTotalLength() * 0.72);
+  set(parts.loose.g, { transform: `translate(${at.x.toFixed(1)} ${at.y.toFixed(1)})`, visibility: null });
+  label(parts.loose, v, w.p, shownGradient(v, w.p, w.to));
+}
+// Hundreds of wires on a canvas; while a number is held, not in every frame.
+let painted = 0;
+function paintWires(v, strongest, opened) {
+  if (S.held && painted++ % 6) return;
+  const canvas = $("wires"), scale = Math.min(2, devicePixelRatio || 1), [cw, ch] = [Math.round(scene.width * scale), Math.round(scene.height * scale)];
+  if (canvas.width !== cw || canvas.height !== ch) { canvas.width = cw; canvas.height = ch; }
+  const pen = canvas.getContext("2d"), colour = (name, alpha) => `rgb(${tints[name].join(" ")} / ${alpha})`;
+  pen.setTransform(scale, 0, 0, scale, 0, 0); pen.clearRect(0, 0, scene.width, scene.height);
+  const near = [];
+  const one = ({ w, path }, isNear) => {
+    const x = v.shown[w.p], width = clamp(0.5 + 1.1 * Math.abs(finite(x)), 0.4, 5), g = strongest.has(w.p) || isNear ? shownGradient(v, w.p, w.to) : null;
+    if (g) { pen.strokeStyle = colour(way(g), 0.75); pen.lineWidth = width + Math.min(8, 6 * Math.sqrt(Math.abs(finite(g)))); pen.stroke(path); }
+    pen.strokeStyle = colour("core", isNear ? 1 : 0.3); pen.lineWidth = w.p === S.chosen ? Math.max(3.5, width) : width;
+    if (isNear && x < 0) pen.setLineDash([5 + width, 3 + width / 2]);
+    pen.stroke(path); pen.setLineDash([]);
+  };
+  for (const part of parts.wires) if (part.path) { if (opened && part.w.to === opened.place) near.push(part); else one(part, false); }
+  for (const part of near) one(part, true);
 }
 // In a dense network only the weights with the largest gradients are coloured, and those of the chosen neuron.
 function strong(v) {

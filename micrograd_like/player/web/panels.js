@@ -1,6 +1,6 @@
 // Three plots: the loss over one number, what the next step does, and the loss over time.
 
-import { AHEAD, DATA, P, S, T, changed, edit, goto, horizon, losses, names, onChange, release } from "./state.js";
+import { AHEAD, DATA, P, S, T, changed, edit, goto, horizon, losses, names, onChange, onFound, release } from "./state.js";
 import { $, arrow, clamp, drag, el, finite, fmt, html, nice, say, set, signed, way } from "./base.js";
 import { choose } from "./diagram.js";
 
@@ -160,4 +160,5 @@ function drawTime(v) {
 const scrub = (e) => { const box = timeline.getBoundingClientRect(); goto(clamp(((e.clientX - box.left) / box.width * 442 - SX) / SW, 0, 1) * horizon()); };
 drag(timeline, { start: () => { S.scrubbing = true; }, move: scrub, end: () => { S.scrubbing = false; } });
 
-onChange((v) => { drawSlice(v); drawRank(v); drawTime(v); });
+onChange(drawSlice);
+onFound((v) => { drawRank(v); drawTime(v); });

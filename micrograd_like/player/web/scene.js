@@ -6,7 +6,7 @@ import { clamp, round, sub, sup } from "./base.js";
 
 export function neuronName(layer, j) {
   const L = DATA.programs[S.variant].layers, last = layer === L.length - 1;
-  if (last) return L[layer].length === 1 ? "out" : DATA.classes ? `“${j}”` : `out${sub(j + 1)}`;
+  if (last) return L[layer].length === 1 ? "out" : DATA.classes ? `${j}` : `out${sub(j + 1)}`;
   return L.length === 2 ? `h${sub(j + 1)}` : `h${sup(layer + 1)}${sub(j + 1)}`;
 }
 
@@ -33,7 +33,7 @@ function placeAcross(scene, layers, n) {
     : { x: 8, y: tall / 2 + (k - (n - 1) / 2) * Math.min(144, (tall - 60) / Math.max(1, n - 1)) - 28, w: 72, h: 56 });
   layers.forEach((layer, l) => {
     const last = l === layers.length - 1, picture = scene.thumbs = DATA.view !== "none";
-    const w = ported ? (last ? 96 : picture ? 138 : 110) : last && layer.length === 1 ? 96 : scene.image && !last ? 168 : 148;
+    const w = ported ? (last ? 96 : picture ? 138 : 110) : last && layer.length === 1 ? 96 : scene.image ? 168 : 148;
     const x = left + pitch * (l + 1) - w - (last ? (layers.length === 1 ? 90 : 48) : 26);
     const heights = layer.map((neuron) => ported ? height(neuron) : layer.length === 1 ? 92 : Math.min(40, tall / layer.length - 3));
     const total = heights.reduce((a, b) => a + b, 0), gap = layer.length > 1 ? Math.min(16, (tall - total) / (layer.length - 1)) : 0;
@@ -60,7 +60,7 @@ function placeDown(scene, layers, n) {
   layers.forEach((layer, l) => {
     const last = l === layers.length - 1, picture = scene.thumbs = DATA.view !== "none";
     if (ported) {
-      const across = Math.min(layer.length, layer.length > 4 ? 3 : layer.length), w = Math.min(116, (width - 8) / across - 8);
+      const across = layer.length > 3 ? 2 : layer.length, w = Math.min(160, (width - 8) / across - 8);
       layer.forEach((neuron, j) => {
         const row = Math.floor(j / across), h = 22 * (neuron.weights.length + 1) + 72;
         scene.boxes.push({ key: `n${l}.${j}`, layer: l, j, neuron, place: P.base + neuron.out, title: neuronName(l, j), stacked: true,
@@ -68,7 +68,7 @@ function placeDown(scene, layers, n) {
       });
       y += Math.ceil(layer.length / across) * (22 * (layer[0].weights.length + 1) + 72 + 26) + 14;
     } else {
-      const across = Math.min(layer.length, scene.image && !last ? 4 : layer.length > 8 ? 8 : 5), w = Math.min(96, (width - 4) / across - 5), h = layer.length === 1 ? 64 : picture && (!last || scene.image) ? Math.min(w, 62) + 32 : 46;
+      const across = Math.min(layer.length, scene.image && !last ? 4 : layer.length > 10 ? 6 : 5), w = Math.min(96, (width - 4) / across - 5), h = layer.length === 1 ? 64 : picture && (!last || scene.image) ? Math.min(w, 62) + 32 : 46;
       layer.forEach((neuron, j) => {
         const row = Math.floor(j / across);
         scene.boxes.push({ key: `n${l}.${j}`, layer: l, j, neuron, place: P.base + neuron.out, title: neuronName(l, j), small: true,

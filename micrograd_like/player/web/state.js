@@ -24,8 +24,9 @@ export const S = {
   edits: [], undone: [], ghost: null, future: [], report: null, compare: null, frames: [],
 };
 export let P = null, T = null;
-const listeners = [];
-export const onChange = (listener) => listeners.push(listener);
+const listeners = [], readers = [];
+export const onChange = (listener) => listeners.push(listener);       // draws the moment
+export const onFound = (reader) => readers.push(reader);               // draws what has been found out about it later
 
 export const names = () => DATA.programs[S.variant].short;
 export const current = () => T.at(S.step);
@@ -96,9 +97,12 @@ export function changed() {
   waiting = true;
   requestAnimationFrame(() => { waiting = false; frame(); });
 }
+function tell() { if (now) { now.report = S.report; for (const reader of readers) reader(now); } }
+let now = null;
 export function frame() {
-  const began = performance.now(), v = moment();
+  const began = performance.now(), v = now = moment();
   for (const listener of listeners) listener(v);
+  for (const reader of readers) reader(v);
   S.frames.push(performance.now() - began);
   if (S.frames.length > 600) S.frames.shift();
 }
@@ -136,7 +140,7 @@ onmessage = ({ data: { name, variant, specs, a, stamp } }) => {
       busy[name] = false;
       receive(name, stamp, found);
       if (waitingFor[name]) { const again = waitingFor[name]; waitingFor[name] = null; ask(name, ...again); }
-      changed();
+      if (!waiting) requestAnimationFrame(tell);
     };
   } catch { worker = null; }
 }

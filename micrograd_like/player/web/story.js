@@ -19,7 +19,8 @@ function local(v, n) {
 function neuronOf(op) {
   const layer = DATA.programs[S.variant].layers[op.layer];
   const j = op.j ?? Math.max(0, layer.findIndex((neuron) => [...neuron.weights, neuron.bias].includes(S.chosen)));
-  return { neuron: layer[j], name: neuronName(op.layer, j), j, many: op.j === null && layer.length > 1 };
+  const name = neuronName(op.layer, j);
+  return { neuron: layer[j], name: DATA.classes && op.layer === DATA.programs[S.variant].layers.length - 1 ? `output ${name}` : name, j, many: op.j === null && layer.length > 1 };
 }
 const sourceName = (op, k) => op.layer === 0 ? (DATA.inputNames[k] ?? `pixel ${k + 1}`) : neuronName(op.layer - 1, k);
 const bends = (neuron) => neuron.out !== neuron.sum;
@@ -40,7 +41,7 @@ function terms(v, op, neuron) {
 }
 
 const STORY = {
-  input: (v) => [`Forward. ${cap(DATA.word)} ${S.focus + 1} of ${S.rows.length} comes in${DATA.heldOut.length ? "" : ""}.`,
+  input: (v) => [`Forward. ${cap(DATA.word)} ${S.focus + 1} of ${S.rows.length} comes in.`,
     DATA.inputs <= 6 ? [...DATA.inputNames.map((name, k) => chip(v.row[k], name)), text("should give"), chip(v.row.at(-1), "y, the target", "res")]
       : [text(`${DATA.inputs} numbers, 0 for white and 1 for black; it should be read as`), chip(v.row.at(-1), "the target", "res")]],
   neuron(v, op) {
@@ -57,7 +58,7 @@ const STORY = {
   },
   move(v) {
     const p = S.chosen, plain = DATA.optimizer.plain;
-    return [`The step. ${cap(names()[p])} moves against its gradient, as all parameters do at once; the other numbers are old now.`,
+    return [`The step: ${names()[p]} moves against its gradient, as all parameters do at once; the other numbers are old now.`,
       plain ? [chip(v.p[p], "old"), text("−"), chip(T.rateAt(S.step), "learning rate"), by(), chip(v.g[p], "gradient", "up"), is(), chip(v.to[p], "new", "res")]
         : [chip(v.p[p], "old"), plus(), chip(v.to[p] - v.p[p], `${DATA.optimizer.name}'s move`), is(), chip(v.to[p], "new", "res")]];
   },
@@ -65,13 +66,14 @@ const STORY = {
 const BACK = {
   loss(v) {
     const outs = P.outputs.slice(0, MOST_TERMS).map((place, k) => [chip(v.D[place], `∂ℓ/∂${P.outputs.length > 1 ? neuronName(DATA.programs[S.variant].layers.length - 1, k) : "out"}`, "res")]).flat();
-    return [`Backward. If the output rose a little, how fast would ℓ rise? That slope starts the way back.`, [text(`the slope of ${DATA.lossText} is`), ...outs]];
+    return [`Backward. If the output rose a little, how fast would ℓ rise? That slope starts the way back.`, [text(DATA.lossText.includes("=") ? `the slope of ${DATA.lossText} is` : "the slopes of ℓ are"), ...outs, ...(P.outputs.length > MOST_TERMS ? [text("…")] : [])]];
   },
   neuron(v, op) {
     const { neuron, name, many } = neuronOf(op), out = P.base + neuron.out, up = v.D[out], d = v.D[P.base + neuron.sum], slope = bends(neuron) ? local(v, neuron.out)[0] : 1;
-    const k = Math.max(0, neuron.weights.indexOf(S.chosen)), x = v.M[neuron.sources[k]], f = symbol(neuron.out);
+    const largest = [...neuron.weights.keys()].reduce((a, b) => Math.abs(v.D[neuron.weights[b]]) > Math.abs(v.D[neuron.weights[a]]) ? b : a);
+    const k = neuron.weights.includes(S.chosen) ? neuron.weights.indexOf(S.chosen) : largest, x = v.M[neuron.sources[k]], f = symbol(neuron.out);
     const start = `Backward. The slope that arrives at ${name}${bends(neuron) ? ` is multiplied by the slope of ${f}, then` : " is multiplied"} by each weight's input.`;
-    return [many ? start : start, [chip(up, "from behind", "up"), ...(bends(neuron) ? [by(), chip(slope, `slope of ${f}`), is(), chip(d, "at the sum", "res"), text("then")] : []), by(), chip(x, sourceName(op, k)), is(), chip(v.D[neuron.weights[k]], `∂ℓ/∂w, ${names()[neuron.weights[k]]}`, "res"), text("and for the bias × 1 ="), chip(v.D[neuron.bias], "∂ℓ/∂b", "res")]];
+    return [start, [chip(up, "from behind", "up"), ...(bends(neuron) ? [by(), chip(slope, `slope of ${f}`), is(), chip(d, "at the sum", "res"), text("then")] : []), by(), chip(x, sourceName(op, k)), is(), chip(v.D[neuron.weights[k]], `∂ℓ/∂w, ${names()[neuron.weights[k]]}`, "res"), text("and for the bias × 1 ="), chip(v.D[neuron.bias], "∂ℓ/∂b", "res")]];
   },
   mean(v) {
     const p = S.chosen, n = v.rows.length, g = v.g[p];
@@ -82,19 +84,21 @@ const BACK = {
     const seen = new Set(), shown = [...P.operands[n]].map((x, i) => ({ x, i })).filter(({ x }) => P_active(x) && !seen.has(x) && seen.add(x)).slice(0, 3);
     const parts = shown.flatMap(({ x, i }, k) => {
       const l = [...P.operands[n]].reduce((sum, other, j) => sum + (other === x ? slopes[j] : 0), 0);
-      return [...(k ? [text("and")] : []), text(`∂loss/∂${title(x)} =`), chip(up, "comes in", "up"), by(), chip(l, "local slope"), is(), chip(up * l, `to ${title(x)}`, "res")];
+      return [...(k ? [text("and")] : []), text(`∂loss/∂${/[ ·/]/.test(title(x)) ? `(${title(x)})` : title(x)} =`), chip(up, "comes in", "up"), by(), chip(l, "local slope"), is(), chip(up * l, `to ${title(x)}`, "res")];
     });
-    return [`Backward. What arrives at ${box.short} is multiplied by how fast ${box.short} changes with each of its operands.`, parts.length ? parts : [text("nothing flows on from here")]];
+    const start = place === P.loss ? `Backward. It starts at the loss with 1. That is multiplied by how fast ${box.short} changes with what it is made of.` : `Backward. What comes in at ${box.short} is multiplied by how fast ${box.short} changes with each of its operands.`;
+    return [start, parts.length ? parts : [text("nothing flows on from here")]];
   },
 };
 const P_active = (place) => DATA.graph.boxes.some((b) => b.place === place);
 const title = (place) => DATA.graph.boxes.find((b) => b.place === place)?.short ?? fmt(P.M[place]);
 function filled(v, place, box) {                           // the row's formula with the operands' numbers in it
   const operands = P.operands[place - P.base];
-  return box.template.map((part) => {
+  return box.template.map((part, k) => {
     if (typeof part === "string") return text(part);
     const x = operands[part[0]];
-    return chip(v.M[x] < 0 ? `(${fmt(v.M[x])})` : fmt(v.M[x]), P_active(x) ? title(x) : "");
+    const bracket = v.M[x] < 0 && (k > 0 || /^[⁰¹²³⁴-⁹^]/.test(box.template[k + 1] ?? ""));
+    return chip(bracket ? `(${fmt(v.M[x])})` : fmt(v.M[x]), P_active(x) ? title(x) : "");
   });
 }
 function outputs(v) { return P.outputs.length > MOST_TERMS ? [text(`${P.outputs.length} outputs`)] : P.outputs.map((place, k) => chip(v.M[place], P.outputs.length > 1 ? neuronName(DATA.programs[S.variant].layers.length - 1, k) : "out")); }
