@@ -58,6 +58,8 @@ export function nice(v) {
 
 // Pointer dragging, for mouse, pen and touch. A press that does not move is a tap.
 export function drag(node, { start = () => ({}), move, end = () => {}, tap = null, filter = () => true }) {
+  // A finger on it drags and does not scroll; touch-action alone is not heeded inside of an SVG everywhere.
+  node.addEventListener("touchstart", (e) => { if (filter(e)) e.preventDefault(); }, { passive: false });
   node.addEventListener("pointerdown", (e) => {
     if (e.button || !filter(e)) return;
     e.preventDefault(); e.stopPropagation();

@@ -21,7 +21,7 @@ export function draw() {
     wires: scene.wires.map((w) => {
       if (dense && w.p !== null && !w.bundle) {            // many wires: they are painted, and only felt here
         const grip = el("path", { d: w.d, class: "grip fine" }, wires);
-        grasp(grip, w.p);
+        if (!narrow) grasp(grip, w.p);                     // a finger would meet one wherever it scrolls
         return { w, grip, path: new Path2D(w.d) };
       }
       const casing = el("path", { d: w.d, class: "casing" }, wires), core = el("path", { d: w.d, class: "core" }, wires), pulse = el("path", { d: w.d, class: "pulse" }, wires);
