@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from operator import index
 from typing import Any, TypeVar
@@ -45,6 +45,28 @@ def listed(name: str, things: Any, what: str) -> list[Any]:
         if hasattr(things, "__next__") or isinstance(things, (list, tuple)):
             raise  # an iterator's own error
         raise TypeError(f"expected {name} as {what}, got {type(things).__name__}: {shown(things)}") from None
+
+
+def function(name: str, f: Any) -> Callable[..., Any]:
+    """Return f, which can be called.
+
+    Raises:
+        TypeError: it cannot.
+    """
+    if not callable(f):
+        raise TypeError(f"expected {name} as a function, got {type(f).__name__}: {shown(f)}")
+    return f  # type: ignore[no-any-return]  # what it takes and returns is found out when it is called
+
+
+def instance(name: str, thing: Any, kind: type[T], what: str) -> T:
+    """Return the thing; `what` says what it should be, "a report of `explain_step`" say.
+
+    Raises:
+        TypeError: it is not of that class.
+    """
+    if not isinstance(thing, kind):
+        raise TypeError(f"expected {name} as {what}, got {type(thing).__name__}: {shown(thing)}")
+    return thing
 
 
 def each_once(name: str, things: Iterable[T], kind: type[T]) -> list[T]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from micrograd_like.caller import users_line
-from micrograd_like.checks import assign, each_once, shown, whole_number
+from micrograd_like.checks import assign, each_once, function, instance, shown, whole_number
 
 
 @pytest.mark.parametrize("n", [7, np.int8(7), np.uint64(7), np.array(7)])
@@ -46,6 +46,15 @@ def test_things_are_of_one_kind_each_once() -> None:
         each_once("thing", [a, 3], SimpleNamespace)
     with pytest.raises(TypeError, match="expected things as a list of SimpleNamespaces, got SimpleNamespace"):
         each_once("thing", a, SimpleNamespace)  # type: ignore[arg-type]
+
+
+def test_functions_and_objects_are_asked_for_by_name() -> None:
+    assert function("model", len) is len
+    assert instance("figure", "text", str, "a text") == "text"
+    with pytest.raises(TypeError, match="expected model as a function, got NoneType: None"):
+        function("model", None)
+    with pytest.raises(TypeError, match="expected figure as a text, got int: 3"):
+        instance("figure", 3, str, "a text")
 
 
 class Fussy:

@@ -9,6 +9,7 @@ from typing import Any
 
 from micrograd_like import graph, ops
 from micrograd_like.anomaly import describe, recorded_lines
+from micrograd_like.checks import function, shown, whole_number
 from micrograd_like.engine import Value, gradient
 from micrograd_like.ieee import Number, as_float
 from micrograd_like.ops import Operation
@@ -80,12 +81,13 @@ def gradcheck(
     Raises:
         GradcheckError: a derivative is wrong; the message shows where the mistake begins.
         NondifferentiableError: there is a kink at the inputs, and `strict` is set.
-        ValueError: no Value among the inputs, one that is not finite, or an order other than 1 and 2.
-        TypeError: func returned something else than Values.
+        ValueError: no Value among the inputs, one that is not finite, an order other than 1 and 2, or a tolerance that
+            is no number of at least 0.
+        TypeError: func is no function or returned something else than Values, or the inputs are no list.
     """
-    if order not in (1, 2):
-        raise ValueError(f"expected order as 1 or 2, got {order!r}")
-    check = _Check(func, Inputs(inputs), order, rtol, atol, strict)
+    order = whole_number("order", order, at_most=2)
+    rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
+    check = _Check(function("func", func), Inputs(inputs), order, rtol, atol, strict)
     try:
         check.run()
     except GradcheckError:
@@ -93,6 +95,12 @@ def gradcheck(
             raise
         return False
     return True
+
+
+def _tolerance(name: str, x: Any) -> float:
+    if not isinstance(x, (float, int, Fraction)) or not x >= 0:
+        raise ValueError(f"expected {name} as a number of at least 0, got {shown(x)}")
+    return as_float(x)
 
 
 class _Check:
@@ -421,7 +429,7 @@ def assert_exact(func: Callable[..., Any], inputs: Any) -> None:
         TypeError: func leaves the rational numbers, for instance by exp; the message names the operation.
         ValueError: no Value among the inputs, or one that is not finite.
     """
-    given = Inputs(inputs)
+    func, given = function("func", func), Inputs(inputs)
     data = [Fraction(x) for x in given.data]
     values, results = given.call(func, [Dual(x) for x in data])
     for node in graph.topological(*results):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from math import isfinite
 from typing import Any
 
+from micrograd_like.checks import listed
 from micrograd_like.engine import Value
 from micrograd_like.ieee import Number
 from micrograd_like.nn import Module
@@ -16,13 +17,16 @@ class Inputs:
     """Values, modules, and lists and tuples of them; anything else is handed on as it is.
 
     Raises:
+        TypeError: the inputs are no list.
         ValueError: there is no Value to differentiate by, or one is not finite.
     """
 
     def __init__(self, inputs: Any) -> None:
         if isinstance(inputs, (Value, Module)):
             inputs = [inputs]
-        self.inputs: Sequence[Any] = list(inputs)
+        self.inputs: Sequence[Any] = listed(
+            "inputs", inputs, "a list of Values, modules and what else the function takes"
+        )
         self.values = list(dict.fromkeys(value for each in self.inputs for value in _values(each)))
         if not self.values:
             raise ValueError("expected at least one Value (or a module with parameters) among the inputs, got none")

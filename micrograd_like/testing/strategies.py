@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from micrograd_like import ops
 from micrograd_like._extras import MissingExtraError
+from micrograd_like.checks import shown
 from micrograd_like.engine import Value
 from micrograd_like.nn import MLP
 from micrograd_like.ops import Operation
@@ -53,10 +55,13 @@ def away_from_kinks(margin: float = 0.125, *, max_value: float = LARGEST) -> Sea
     """Floats of either sign whose size is at least `margin` and at most `max_value`; none has to be thrown away.
 
     Raises:
-        ValueError: the margin is not positive, or is above max_value.
+        ValueError: the margin or max_value is not a finite number above 0, or the margin is above max_value.
     """
-    if not 0 < margin <= max_value:
-        raise ValueError(f"expected 0 < margin <= max_value, got {margin!r} and {max_value!r}")
+    for name, size in (("margin", margin), ("max_value", max_value)):
+        if not isinstance(size, (int, float)) or not 0 < size <= sys.float_info.max:
+            raise ValueError(f"expected {name} as a finite number above 0, got {shown(size)}")
+    if margin > max_value:
+        raise ValueError(f"expected a margin of at most max_value, got {margin!r} and {max_value!r}")
     sizes = st.floats(margin, max_value)
     return st.builds(math.copysign, sizes, st.sampled_from([1.0, -1.0]))
 
