@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=10 ideas=["layer", "network", "activation", "matrix"]
 """
 # 2. A layer is neurons that share their inputs
 
@@ -7,7 +7,7 @@ each looking at the outputs of the one before, are a *network*. We compute a lay
 the bend of the activation is good for: without it, ten layers can do no more than one.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 from fractions import Fraction
 
 import micrograd_like as mg
@@ -31,14 +31,16 @@ layer.load_state_dict({
 })  # fmt: skip
 inputs = [1.0, 2.0]
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] answer="outputs[2]" tolerance=0.01
 """
-> **Question.** The inputs are 1 and 2, the activation is ReLU, which turns negative numbers into 0. What do the three
-> neurons give?
+> **Question.** The inputs are 1 and 2, the activation is ReLU, which turns negative numbers into 0. What does the third
+> neuron give, whose weights are −1 and 1.5 and whose bias is 0.5?
 """
 
 # %%
 outputs = [out.data for out in layer(inputs)]
+
+# %% writes out the three sums tags=["fold"]
 totals = []
 for neuron, out in zip(layer.neurons, outputs, strict=True):
     w, b = [weight.data for weight in neuron.w], neuron.b.data
@@ -51,7 +53,10 @@ for neuron, out in zip(layer.neurons, outputs, strict=True):
 Written as a table, the weights are a *matrix*, with a row for each neuron: the layer multiplies this matrix with the
 inputs, adds the biases, and applies the activation. That is all that a layer computes. (A row may also be read as "what
 this neuron is looking for": its total is large when the inputs resemble its weights.)
+"""
 
+# %% [markdown]
+"""
 ## A network, and how many numbers it has
 
 A *multi-layer perceptron* (MLP) is layers in a row. `MLP(2, [3, 1])` takes two inputs to a layer of three neurons, and
@@ -90,9 +95,9 @@ is a *straight line*: its value in the middle between two points is the mean of 
 fractions here, so that nothing is rounded and "equal" means equal.
 """
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["yes", "no"] answer="passes"
 """
-> **Question.** Two layers without activation, one after the other: does their result pass the test of a straight line?
+> **Question.** Three layers without activation, one after the other: does their result pass the test of a straight line?
 """
 
 
@@ -113,6 +118,9 @@ def off_the_line(model, left, right):
 left, right = [Fraction(-1), Fraction(2)], [Fraction(3), Fraction(-2)]
 straight = with_fractions(mg.MLP(2, [3, 3, 1], activation=lambda total: total, rng=4))
 bent = with_fractions(mg.MLP(2, [3, 3, 1], activation="relu", rng=4))
+passes = "yes" if off_the_line(straight, left, right) == 0 else "no"
+
+# %% says by how much tags=["fold"]
 print(f"three layers without activation are off the line by {off_the_line(straight, left, right)}")
 print(f"the same layers with ReLU are off by {float(off_the_line(bent, left, right)):.4f}")
 
@@ -134,8 +142,28 @@ print(f"largest difference at {len(points)} points: {max(map(abs, differences))}
 
 # %% [markdown]
 """
-With ReLU every hidden neuron puts a bend where its total passes through 0, and bends can be put together into any shape.
-Here are both networks along the straight way from the one point to the other:
+With ReLU every hidden neuron puts a bend where its total passes through 0. To see which neuron makes which bend, we take
+a network with one hidden layer, and walk in a straight line from the one point to the other. On this way each neuron's
+total changes evenly, so that it can be computed where it is 0.
+"""
+
+# %%
+hidden_layer = with_fractions(mg.MLP(2, [3, 1], activation="relu", rng=33))
+bends = {}
+for neuron in hidden_layer.layers[0].neurons:
+    start, end = ((neuron.w[0] * x + neuron.w[1] * y + neuron.b).data for x, y in (left, right))
+    bends[neuron.name] = start / (start - end)  # where the total is 0: as a share of the way
+    where = (
+        f"bends after {float(bends[neuron.name]):.0%} of the way"
+        if 0 < bends[neuron.name] < 1
+        else "does not bend here"
+    )
+    print(f"{neuron.name} {where}")
+
+# %% [markdown]
+"""
+Here it is, beside the three layers without activation. Below the line of the network, each neuron's own part in it (its
+output times the weight with which the last neuron looks at it): flat, and from its bend on a straight slope.
 """
 
 
@@ -146,24 +174,68 @@ def along(model, steps=240):
     return [(t, model([a + t * (b - a) for a, b in zip(left, right, strict=True)])) for t in shares]
 
 
+def part(i):
+    """What hidden neuron i adds to the output, from left to right."""
+    weight = hidden_layer.layers[1].neurons[0].w[i]
+    return along(lambda point: hidden_layer.layers[0](point)[i] * weight)
+
+
+parts = {name: part(i) for i, name in enumerate(bends)}
 picture = plot_lines(
-    {"with ReLU": along(bent), "without activation": along(straight)},
-    title="The same parameters, with bends and without",
+    {"the network": along(hidden_layer), **parts, "without activation": along(straight)},
+    title="Each neuron makes one bend, and the network has them all",
     x="share of the way from (-1, 2) to (3, -2)",
     y="output",
 )
 mg.show(picture, "02_bends")
+
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Two neurons are enough for a shape that no straight line has. Write the absolute value |x| as a sum of two ReLUs.
+
+```python
+def absolute(x):
+    return mg.relu(x) + ...
+```
+
+<details><summary>Hint 1</summary>
+relu(x) is right where x is positive, and 0 where x is negative. There the other one has to work.
+</details>
+<details><summary>Hint 2</summary>
+Where x is negative, |x| is −x. And ReLU keeps a positive number.
+</details>
+<details><summary>Hint 3</summary>
+The second neuron has the weight −1: `mg.relu(-x)`.
+</details>
+"""
+
+
+# %% tags=["solution"]
+def absolute(x):
+    return mg.relu(x) + mg.relu(-x)
+
+
+# %% tags=["check"]
+assert absolute(3.0) == 3.0, "the absolute value of 3 is 3"
+assert absolute(-2.5) == 2.5, "that of −2.5 is 2.5"
+assert absolute(0.0) == 0.0, "that of 0 is 0"
+assert absolute(Fraction(-1, 3)) == Fraction(1, 3), "and it is exact for fractions"
 
 # %% [markdown]
 """
 ## What this chapter claims
 """
 
-# %%
-assert outputs == [max(total, 0.0) for total in totals]
-assert by_layer == [3 * (2 + 1), 1 * (3 + 1)]
-assert len(network.parameters()) == sum(by_layer)
-assert off_the_line(straight, left, right) == 0
-assert off_the_line(bent, left, right) != 0
-assert set(differences) == {0}
+# %% tags=["claims"]
+assert outputs == [max(total, 0.0) for total in totals], "a layer gives the ReLU of each sum"
+assert by_layer == [3 * (2 + 1), 1 * (3 + 1)], "a neuron has a weight for each input, and a bias"
+assert len(network.parameters()) == sum(by_layer), "a network's parameters are those of its layers"
+assert off_the_line(straight, left, right) == 0, "layers without activation are one straight formula"
+assert off_the_line(bent, left, right) != 0, "with ReLU they are not"
+assert set(differences) == {0}, "a single neuron says the same as three layers without activation, to the last digit"
+for neuron in hidden_layer.layers[0].neurons:
+    x, y = (a + bends[neuron.name] * (b - a) for a, b in zip(left, right, strict=True))
+    assert (neuron.w[0] * x + neuron.w[1] * y + neuron.b).data == 0, "a neuron bends exactly where its total is 0"
 print("All of this chapter's claims hold.")

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=12 ideas=["weight", "bias", "strong and weak"]
 """
 # 3. What a weight does, what a bias does
 
@@ -10,7 +10,7 @@ One word first. The *loss* is a number that says how wrong the result is: 0 is p
 Chapter 4 is about losses; here we use the square of the error.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 from math import isclose
 
 import micrograd_like as mg
@@ -32,6 +32,8 @@ inputs, target = [0.5, 8.0], 1.5
 out = neuron(inputs)
 loss = (out - target) ** 2
 loss.backward()
+
+# %% writes out both sums tags=["fold"]
 w = [weight.data for weight in neuron.w]
 print(f"out  = {w[0]:g}·{inputs[0]:g} + {w[1]:g}·{inputs[1]:g} + ({neuron.b.data:g}) = {out.data:g}")
 print(f"loss = ({out.data:g} - {target:g})² = {loss.data:g}")
@@ -42,9 +44,10 @@ The first connection is *strong* in this sense: if its **input** rises by 1, the
 by 0.1. But an input is given, and cannot be learned. What learning turns is the **weight**.
 """
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["the strong one", "the weak one"] answer="larger"
 """
-> **Question.** We raise one of the weights by 0.01. Which one changes the loss more: the strong one or the weak one?
+> **Question.** We raise one of the weights by 0.01. Which one changes the loss more: the strong one (2, whose input is
+> 0.5) or the weak one (0.1, whose input is 8)?
 """
 
 # %%
@@ -52,6 +55,9 @@ changes = {
     name: what_if(loss, {name: weight.data + 0.01}).change
     for name, weight in zip(("w[0]", "w[1]"), neuron.w, strict=True)
 }
+larger = "the strong one" if abs(changes["w[0]"]) > abs(changes["w[1]"]) else "the weak one"
+
+# %% prints both changes tags=["fold"]
 for name, change in changes.items():
     print(f"{name} + 0.01 changes the loss by {change:+.5f}")
 print(
@@ -61,7 +67,10 @@ print(
 # %% [markdown]
 """
 (`what_if` computes the loss again with another number in the graph; the graph itself stays as it is.)
+"""
 
+# %% [markdown]
+"""
 ## The rule
 
 The neuron adds up w0·x0 + w1·x1 + b. Call **δ** (delta) how fast the loss changes when this *sum* rises. Then:
@@ -75,8 +84,10 @@ error through its input; a bias sees it bare. A bias is nothing but a weight who
 
 # %%
 report = explain_neuron(loss, neuron)
-print(report)
 delta = report.deltas[0]
+print(report)
+
+# %% compares the rule with the engine tags=["fold"]
 for weight, x in zip(neuron.w, inputs, strict=True):
     print(f"{weight.label}: {x:g} · {delta:g} = {x * delta:g}, and the engine says {weight.grad:g}")
 print(f"b: {delta:g}, and the engine says {neuron.b.grad:g}")
@@ -85,7 +96,10 @@ print(f"b: {delta:g}, and the engine says {neuron.b.grad:g}")
 """
 The last column of the table answers another question: what would the loss be *without* this connection, that is, with
 this number set to 0? There the size of the weight counts as well.
+"""
 
+# %% [markdown]
+"""
 ## 10 · 10 against 10 + 10
 
 Now to the claim. With x = 10, w = 10 and b = 10 the product is 100 and the sum with the bias is only 20: true, and it
@@ -109,7 +123,7 @@ With the input 10 the weight has ten times the effect of the bias, with the inpu
 0 it has none, while the bias acts all the same. So it is the *input* that decides, not the kind of knob.
 """
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["the bias", "a weight"] answer="feels_more"
 """
 > **Question.** The pixels of our handwritten digits are numbers from 0 (white) to 1 (black). For a picture, which feels
 > the error more: a neuron's bias, or one of its 64 weights?
@@ -125,6 +139,9 @@ for hidden in model.layers[0].neurons:
     total += len(hidden.w)
     below += sum(abs(weight.grad) <= abs(hidden.b.grad) for weight in hidden.w)
     silent += sum(weight.grad == 0 for weight in hidden.w)
+feels_more = "the bias" if below == total else "a weight"
+
+# %% says how many tags=["fold"]
 print(f"{below} of {total} weights feel no more than their neuron's bias,")
 print(f"and {silent} of them feel nothing at all, because their pixel is white.")
 
@@ -132,7 +149,10 @@ print(f"and {silent} of them feel nothing at all, because their pixel is white."
 """
 For a single picture it must be so: |x·δ| is at most |δ| when x is between 0 and 1. Here the bias is the strongest knob of
 each neuron.
+"""
 
+# %% [markdown]
+"""
 ## Several samples: what cancels
 
 With several samples, a bias feels the sum of all δ, and a weight the sum of all x·δ. Either sum can cancel. Take two
@@ -155,7 +175,7 @@ A picture to remember. With the activation tanh, a weight changes how *steeply* 
 bias *where* it does: it shifts the curve to the side, without changing its shape.
 """
 
-# %%
+# %% draws both tags=["fold"]
 xs = [i / 20 for i in range(-80, 81)]
 picture = plot_lines(
     {
@@ -170,21 +190,60 @@ picture = plot_lines(
 mg.show(picture, "03_steeper_or_shifted")
 mg.show(report, "03_connections")
 
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Back to the neuron of the beginning, with the inputs 0.5 and 8, the weights 2 and 0.1, and the target 1.5. Set one of its
+parameters so that the loss is 0. Leave the weights as they are.
+
+```python
+neuron.b.data = -1.0
+```
+
+<details><summary>Hint 1</summary>
+The loss is 0 when the output is the target. The bias goes straight into the output.
+</details>
+<details><summary>Hint 2</summary>
+Without the bias the sum is 2·0.5 + 0.1·8.
+</details>
+<details><summary>Hint 3</summary>
+That sum is 1.8. What must be added, so that it becomes 1.5?
+</details>
+"""
+
+# %% tags=["solution"]
+neuron.b.data = target - (2.0 * 0.5 + 0.1 * 8.0)
+
+# %% tags=["check"]
+assert [weight.data for weight in neuron.w] == [2.0, 0.1], "the weights are as they were"
+assert isclose(neuron(inputs).data, target, rel_tol=1e-9), "the neuron gives 1.5"
+
 # %% [markdown]
 """
 ## What this chapter claims
 """
 
-# %%
-assert changes["w[1]"] / changes["w[0]"] > 10
-assert isclose(delta, 2 * (out.data - target), rel_tol=1e-12)
-assert all(isclose(weight.grad, x * delta, rel_tol=1e-12) for weight, x in zip(neuron.w, inputs, strict=True))
-assert isclose(neuron.b.grad, delta, rel_tol=1e-12)
-assert all(isclose(by_weight, x, abs_tol=1e-12) for x, (by_weight, _) in effects.items())
-assert all(isclose(by_bias, 1.0, rel_tol=1e-12) for _, by_bias in effects.values())
-assert below == total
-assert silent == len(model.layers[0].neurons) * sum(pixel == 0 for pixel in pixels)
-assert start.grad == 0 != slope.grad
+# %% tags=["claims"]
+assert changes["w[1]"] / changes["w[0]"] > 10, (
+    "the weak connection's weight changes the loss more than ten times as much"
+)
+assert isclose(delta, 2 * (out.data - target), rel_tol=1e-12), "δ is 2·(out − target)"
+assert all(isclose(weight.grad, x * delta, rel_tol=1e-12) for weight, x in zip(neuron.w, inputs, strict=True)), (
+    "a weight's gradient is its input times δ"
+)
+assert isclose(neuron.b.grad, delta, rel_tol=1e-12), "the bias's gradient is δ"
+assert all(isclose(by_weight, x, abs_tol=1e-12) for x, (by_weight, _) in effects.items()), (
+    "turning a weight by 1 changes the result by the input"
+)
+assert all(isclose(by_bias, 1.0, rel_tol=1e-12) for _, by_bias in effects.values()), (
+    "turning a bias by 1 changes it by 1"
+)
+assert below == total, "for a picture, no weight feels more than the bias"
+assert silent == len(model.layers[0].neurons) * sum(pixel == 0 for pixel in pixels), (
+    "weights of white pixels feel nothing"
+)
+assert start.grad == 0 != slope.grad, "over several samples a bias can feel nothing where a weight feels something"
 shift = 2.0  # shifted, and not otherwise changed
-assert all(isclose(mg.tanh(x + 2), mg.tanh(1 * (x + shift)), rel_tol=1e-12) for x in xs)
+assert all(isclose(mg.tanh(x + 2), mg.tanh(1 * (x + shift)), rel_tol=1e-12) for x in xs), "a bias shifts the curve"
 print("All of this chapter's claims hold.")
