@@ -48,6 +48,7 @@ pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/p
 	@rm -f demos/pictures/*.svg
 	@for demo in demos/[0-9]*.py; do \
 		echo "== $$demo"; PATH= MICROGRAD_LIKE_PICTURES=demos/pictures $(BIN)/python $$demo > /dev/null || exit 1; done
+	@rm -f demos/pictures/*.html # live pages are made when they are asked for
 	@rm -f demos/pictures/13_speed.svg # drawn from measured times: no two are the same
 
 bench: $(VENV)/bench.ok ## measure speed and memory against peers, into docs/benchmarks.md and docs/benchmarks.svg

@@ -56,13 +56,13 @@ def _in_notebook() -> bool:
 
 
 def show(picture: Any, name: str) -> None:
-    """Show a picture: in a notebook below the cell, elsewhere as `NAME.svg` in a folder, which is printed.
+    """Show a picture or a live page: in a notebook below the cell, elsewhere as `NAME.svg` or `NAME.html` in a folder.
 
     The folder is `out/pictures`, or what the environment variable MICROGRAD_LIKE_PICTURES says; where that is set, a
-    notebook writes the file as well.
+    notebook writes the file as well. The file's name is printed.
 
     Args:
-        picture: a drawing (`draw_dot`), a report, a matplotlib figure, or an SVG text.
+        picture: a drawing (`draw_dot`), a report, a matplotlib figure, an SVG text, or a page (`play`).
         name: the name of the file, without its ending.
 
     Raises:
@@ -71,16 +71,18 @@ def show(picture: Any, name: str) -> None:
     """
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"expected a name for a file, of letters, digits, _ - and ., got {name!r:.60}")
-    svg = to_svg(picture)
+    page = hasattr(picture, "html") and hasattr(picture, "save")
+    text = picture.html if page else to_svg(picture)
     notebook = _in_notebook()
     if notebook:
-        require("IPython.display", extra="notebooks").display(require("IPython.display", extra="notebooks").SVG(svg))
+        display = require("IPython.display", extra="notebooks")
+        display.display(picture if page else display.SVG(text))
     if FOLDER in os.environ or not notebook:
-        path = Path(os.environ.get(FOLDER, "out/pictures")) / f"{name}.svg"
+        path = Path(os.environ.get(FOLDER, "out/pictures")) / f"{name}.{'html' if page else 'svg'}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(svg, encoding="utf-8", newline="\n")
+        path.write_text(text, encoding="utf-8", newline="\n")
         written.append(path)
         if on_show is not None:
             on_show(picture, name, path)
         elif not notebook:
-            print(f"picture: {path}")
+            print(f"{'live page' if page else 'picture'}: {path}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from micrograd_like import Value, draw_dot, show
+from micrograd_like import Value, draw_dot, pictures, play, show
 from micrograd_like.pictures import FOLDER, to_svg, written
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
@@ -99,3 +100,19 @@ def test_in_a_notebook_it_is_an_output(monkeypatch, tmp_path, capsys):
 def test_matplotlib_is_not_needed_for_a_drawing():
     code = "import sys, micrograd_like as mg; mg.show(mg.draw_dot(mg.Value(1.0)), 'x'); assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_live_page_is_written_as_a_page(tmp_path, capsys):
+    w = Value(2.0, label="w")
+    show(play((w - 1.0) ** 2), "live")
+    assert capsys.readouterr().out == f"live page: {Path('out/pictures/live.html')}\n"
+    assert (tmp_path / "out/pictures/live.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_whoever_shows_pictures_is_told_instead_of_the_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    told = []
+    monkeypatch.setattr(pictures, "on_show", lambda *what: told.append(what))
+    show("<svg/>", "one")
+    assert told == [("<svg/>", "one", tmp_path / "one.svg")]
+    assert capsys.readouterr().out == ""

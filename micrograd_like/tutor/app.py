@@ -532,8 +532,9 @@ class Reader(_TutorScreen):
         """Pixels where the terminal has them, else characters, else its title; and how to see it elsewhere."""
         ink = self.ink
         opens = "Ctrl-O: in the browser" if page.browser_here() else f"file: {picture.path}"
-        caption = Static(Text(f"{picture.title or picture.name}  ({opens})", style=ink.quiet), classes="caption")
-        if self.tutor.pixels:
+        live = "live page: " if picture.path.suffix == ".html" else ""
+        caption = Static(Text(f"{live}{picture.title or picture.name}  ({opens})", style=ink.quiet), classes="caption")
+        if self.tutor.pixels and picture.path.suffix == ".svg":
             from textual_image.widget import Image
 
             image = Image(page.raster(picture.path, "#ffffff"))

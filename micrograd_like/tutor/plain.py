@@ -226,7 +226,8 @@ def _tell(said: list[Say]) -> None:
                     print(f"{'Holds' if holds else 'Does not hold'}: {claim}{f' ({why})' if why else ''}")
             case "picture":
                 about = f": {each.what.title}" if each.what.title else ""
-                print(f"Picture {each.what.name}{about}\n  file: {each.what.path}")
+                kind = "Live page" if each.what.path.suffix == ".html" else "Picture"
+                print(f"{kind} {each.what.name}{about}\n  file: {each.what.path}")
                 if each.what.words:
                     print(textwrap.indent(each.what.words, "  "))
             case "hint":
