@@ -1,4 +1,4 @@
-"""`python -m benchmarks` runs them all; `python -m benchmarks eager` or `compiled` one of them."""
+"""`python -m benchmarks` runs them all; `python -m benchmarks eager`, `compiled` or `player` one of them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,19 @@ from pathlib import Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=("eager", "compiled"), help="all by default")
+    parser.add_argument("which", nargs="?", choices=("eager", "compiled", "player"), help="all by default")
     parser.add_argument("--write", type=Path, help="a folder for benchmarks.md and benchmarks.svg")
     options = parser.parse_args()
-    if options.which != "compiled":
+    if options.which in (None, "eager"):
         from benchmarks import eager
 
         print(f"Python {sys.version.split()[0]} on {platform.machine()}, {os.cpu_count()} cores; one thread\n")
         eager.main()
-    if options.which != "eager":
+    if options.which in (None, "player"):
+        from benchmarks import player
+
+        player.main(options.write)
+    if options.which in (None, "compiled"):
         from benchmarks.race import single_thread
 
         single_thread()  # before the peers are imported

@@ -1,7 +1,6 @@
-"""A real browser for tests: the system's Chromium, driven by playwright (extra `browser`)."""
+"""A real browser for tests: a page that may ask for nothing, and numbers that travel to it bit by bit."""
 
 import os
-import shutil
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,42 +9,20 @@ from typing import Any
 
 import pytest
 
+from benchmarks.chromium import NoBrowserError, chromium
+
 REQUIRED = "MICROGRAD_LIKE_BROWSER"  # set to "required" where a missing browser is a failure, as in CI
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--force-color-profile=srgb", "--font-render-hinting=none"]
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """The browser, or a skip with the reason where there is none."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError:
-        _missing("playwright is not installed (extra browser)")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    flags = [*FLAGS, *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else [])]
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=flags)
-        except Error as error:
-            _missing(f"no Chromium or Chrome was found: {str(error).splitlines()[0]}")
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-def _missing(reason: str) -> None:
-    if os.environ.get(REQUIRED) == "required":
-        pytest.fail(f"{reason}, and {REQUIRED}=required")
-    pytest.skip(reason)
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with chromium() as found:
-        yield found
+    try:
+        with chromium() as found:
+            yield found
+    except NoBrowserError as error:
+        if os.environ.get(REQUIRED) == "required":
+            pytest.fail(f"{error}, and {REQUIRED}=required")
+        pytest.skip(str(error))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+import re
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ import micrograd_like as mg
 from micrograd_like import Value, ops
 from micrograd_like.order import shuffled
 from micrograd_like.player.javascript import FORMS, LOOPS, PlayError, adjoints, kernel
-from micrograd_like.player.page import engine_source
+from micrograd_like.player.page import VIEWS, engine_source, part
 from micrograd_like.player.program import Kernels, of_graph, of_model
 from micrograd_like.testing import expressions
 
@@ -181,7 +182,7 @@ def training(page: Any, model: Any, data: Any, loss: Any, steps: int, batch: int
     body = f"""
     const rows = {json.dumps([[*x, y] for x, y in data])};
     const T = new Training(P, rows, P.spec.start, {{ rates: [[0, {rate}]], batch: {batch or 0}, seed: given,
-        optimizer: {{ states: 0, columns: [{rate}], scaled: [true], rate: {rate}, rule: (p, g, r) => [p - r * g] }} }});
+        optimizer: {{ states: 0, columns: [{rate}], scaled: [true], rate: {rate}, step: (p, g, s, [r], moving, to) => {{ for (let i = 0; i < p.length; i++) to[i] = p[i] - r * g[i]; }} }} }});
     T.at({steps});
     return [T.losses.map(encode), [...T.past[{steps}].p].map(encode)];
     """
@@ -256,3 +257,15 @@ def test_samples_are_shuffled_as_by_python(page: Any) -> None:
         + "const r = new Random(state); return [1,2,3,4,5].map(() => r.order(257)); }"
     )
     assert page.evaluate(js, state) == expected
+
+
+def test_names_of_the_page_s_modules_differ() -> None:
+    """They are put together into one script."""
+    seen: dict[str, str] = {}
+    for name in ("engine", *VIEWS):
+        for found in re.findall(
+            r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)", part(f"{name}.js"), re.M
+        ):
+            if found != "TASKS" or found not in seen:  # a worker has its own
+                assert found not in seen, f"{found} is in {seen[found]}.js and in {name}.js"
+                seen[found] = name

@@ -291,8 +291,8 @@ def _switches(op: Operation, arity: int) -> str:
     return writer.function(f"return [{', '.join(found)}];")
 
 
-def function(rule: Callable[..., Iterable[Any]], names: Sequence[str]) -> str:
-    """Any function in the table's algebra: the body of one in JavaScript that returns the list of its results."""
+def statements(rule: Callable[..., Iterable[Any]], operands: Sequence[str], targets: Sequence[str]) -> str:
+    """Any function in the table's algebra as statements that set the targets to its results."""
     writer = Writer()
-    results = [writer.literal(x) for x in rule(*map(writer.symbol, names))]
-    return writer.function(f"return [{', '.join(results)}];")
+    results = [writer.literal(x) for x in rule(*map(writer.symbol, operands))]
+    return writer.function(*[f"{target} = {result};" for target, result in zip(targets, results, strict=True)])

@@ -19,7 +19,7 @@ from micrograd_like.nn import MLP, Module
 from micrograd_like.optim import SGD, Optimizer
 from micrograd_like.order import shuffled
 from micrograd_like.player import page
-from micrograd_like.player.javascript import PlayError, exact, function
+from micrograd_like.player.javascript import PlayError, exact, statements
 from micrograd_like.player.layout import graph_layout
 from micrograd_like.player.program import Kernels, Program, layers_of, of_graph, of_model
 
@@ -570,9 +570,9 @@ def _optimizer_source(optimizer: Optimizer) -> str:
     """The optimizer's rule and its rates, as the page's DATA_OPTIMIZER."""
     states = len(type(optimizer).STATE)
     columns = _columns(optimizer)
-    rates = [f"r{i}" for i in range(len(columns))]
-    arguments = ["p", "g", *[f"s{i}" for i in range(states)], *rates]
-    body = function(lambda *symbols: optimizer.rule(*symbols), arguments)
+    operands = ["p[i]", "g[i]", *[f"s[{k}][i]" for k in range(states)], *[f"r[{k}]" for k in range(len(columns))]]
+    targets = ["to[i]", *[f"next[{k}][i]" for k in range(states)]]
+    body = statements(optimizer.rule, operands, targets)
     parts = {
         "name": type(optimizer).__name__,
         "states": states,
@@ -580,8 +580,10 @@ def _optimizer_source(optimizer: Optimizer) -> str:
         "scaled": [scaled for _, scaled in columns],
         "rate": as_float(optimizer.learning_rate(0)),
     }
+    loop = f"for (let i = 0; i < p.length; i++) {{ if (moving && !moving[i]) to[i] = p[i]; else {{ {body} }} }}"
     return (
-        f"const DATA_OPTIMIZER = {{ ...{page.script_json(parts)}, rule: ({', '.join(arguments)}) => {{ {body} }} }};\n"
+        f"const DATA_OPTIMIZER = {{ ...{page.script_json(parts)}, "
+        f"step: (p, g, s, r, moving, to, next) => {{ {loop} }} }};\n"
     )
 
 

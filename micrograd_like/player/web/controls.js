@@ -5,7 +5,7 @@ import { DATA, P, S, T, TASKS, changed, edit, frame, goto, horizon, names, onCha
 import { $, clamp, fmt, html, paint, readTints, say, set, signed, tints } from "./base.js";
 import { choose, draw, nudge, stepBy } from "./diagram.js";
 import { drawBars, ranked } from "./panels.js";
-import { startData, startKinds } from "./data.js";
+import { repaintPictures, startData, startKinds } from "./data.js";
 
 // ---------- time ----------
 const phaseEnds = () => S.ops.map((op, k) => S.ops[k + 1]?.phase !== op.phase ? k : -1).filter((k) => k >= 0);
@@ -328,11 +328,11 @@ readTints();
 fromAddress();
 startWorker(); startData(); startKinds(); drawBars(); drawOps(); granularity(S.gran);
 for (const [key, name] of comparisons()) $("compare").append(new Option(name, key));
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTints(); changed(); });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readTints(); repaintPictures(); changed(); });
 matchMedia("(max-width: 720px)").addEventListener("change", () => { draw(); drawOps(); changed(); });
 addEventListener("hashchange", () => { fromAddress(); drawOps(); changed(); });
 frame();
 setTimeout(check);
-requestAnimationFrame(() => document.body.classList.add("ready"));
+requestAnimationFrame(() => { document.body.classList.add("ready"); S.firstPicture = performance.now(); });
 // For tests, and for the curious in the console.
 window.player = { S, DATA, quiet, goto, edit, next, back, code, link, svg, frame, get P() { return P; }, get T() { return T; } };

@@ -53,7 +53,7 @@ function drawPlane(v) {
   const pen = map.getContext("2d"); pen.imageSmoothingQuality = "high"; pen.drawImage(mapCanvas, 0, 0, W, H);
   set(bound, { d: contour(field, MW, MH) });
 }
-let cost = 0;
+let cost = 0, pixels = null;
 const stronger = (name) => tints[name].map((c, k) => (c + tints[`${name}Map`][k]) / 2);   // small pictures need more colour
 function contour(field, MW, MH) {                          // marching squares along out = 0
   let d = "";
@@ -157,12 +157,12 @@ function drawThumbs(v) {
     });
   } else if (DATA.view === "pictures") {
     const [h, w] = DATA.shape;
+    if (!pixels) { pixels = new ImageData(w, h); mapCanvas.width = w; mapCanvas.height = h; }
     pen.imageSmoothingEnabled = false;
     for (const { x, y, size, b, pictures, input } of wanted) {
       const show = (values, colours, top, at) => {
-        const image = document.createElement("canvas"); image.width = w; image.height = h;
-        image.getContext("2d").putImageData(paint(new ImageData(w, h), values, colours, top), 0, 0);
-        pen.drawImage(image, at, y, size, size * h / w);
+        mapCanvas.getContext("2d").putImageData(paint(pixels, values, colours, top), 0, 0);
+        pen.drawImage(mapCanvas, at, y, size, size * h / w);
       };
       if (input) { show(v.row.slice(0, w * h), [tints.paper, tints.paper, tints.pen], 1, x); continue; }
       if (b.layer > 0) { bar(pen, v, x, y, size, b); continue; }
@@ -183,14 +183,17 @@ function bar(pen, v, x, y, size, b) {
 }
 
 // ---------- pictures: choose one, or draw your own ----------
-let strip = null;
+let strip = null, drawnPicture = "";
 function drawPictures(v) {
   if (!strip) startPictures();
   const [h, w] = DATA.shape, canvas = $("draw"), pen = canvas.getContext("2d");
-  canvas.width = canvas.height = 240;
-  const image = document.createElement("canvas"); image.width = w; image.height = h;
-  image.getContext("2d").putImageData(paint(new ImageData(w, h), v.row.slice(0, w * h), [tints.paper, tints.paper, tints.pen]), 0, 0);
-  pen.imageSmoothingEnabled = false; pen.drawImage(image, 0, 0, 240, 240);
+  const look = v.row.slice(0, w * h).join();
+  if (look !== drawnPicture) {
+    drawnPicture = look;
+    if (!pixels) { pixels = new ImageData(w, h); mapCanvas.width = w; mapCanvas.height = h; }
+    mapCanvas.getContext("2d").putImageData(paint(pixels, v.row.slice(0, w * h), [tints.paper, tints.paper, tints.pen]), 0, 0);
+    pen.imageSmoothingEnabled = false; pen.drawImage(mapCanvas, 0, 0, 240, 240);
+  }
   const values = P.outputs.map((k) => v.M[k]), best = values.indexOf(Math.max(...values)), target = v.row.at(-1);
   const top = values[best], total = values.reduce((sum, l) => sum + Math.exp(l - top), 0);
   say($("reads"), S.sketch ? `your drawing is read as ${best}, certain to ${(100 / total).toFixed(0)} %` : `a ${target}, read as ${best}, certain to ${(100 / total).toFixed(0)} %: ${best === target ? "right" : "wrong"}`);
@@ -218,14 +221,18 @@ function startPictures() {
   $("clear").addEventListener("click", () => { S.sketch = S.rows[S.focus].map((x, k) => k < w * h ? 0 : x); changed(); });
 }
 
+export const repaintPictures = () => { drawnPicture = ""; };
 export function startKinds() {
   $("heldNote").hidden = !DATA.heldOut.length || DATA.view !== "plane";
   if (DATA.view !== "plane") { $("kinds").hidden = true; return; }
   for (const b of document.querySelectorAll("[data-kind]")) b.addEventListener("click", () => { kind = +b.dataset.kind; for (const other of document.querySelectorAll("[data-kind]")) other.setAttribute("aria-pressed", other === b); });
 }
+let turn = 0;
 onChange((v) => {
-  if (DATA.view === "plane") { drawPlane(v); drawPoints(v); }
+  const slow = S.held && cost > 4, first = !slow || ++turn % 2;   // where a frame is too short for both pictures they take turns
+  if (DATA.view === "plane") { if (first) drawPlane(v); drawPoints(v); }
   if (DATA.view === "line") { drawLine(v); drawPoints(v); }
   if (DATA.view === "pictures") drawPictures(v);
-  drawThumbs(v); if (DATA.view !== "none") drawScore(v);
+  if (!slow || !first) drawThumbs(v);
+  if (DATA.view !== "none") drawScore(v);
 });

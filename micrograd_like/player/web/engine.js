@@ -257,7 +257,7 @@ export class Random {
 
 // A training: every step's parameters from the first on, computed when they are asked for and kept.
 export class Training {
-  // optimizer: { rule: (p, g, …state, …rates) → [p', …state'], states: how many numbers it keeps for each parameter,
+  // optimizer: { step: (p, g, state, rates, moving, to, next) fills to and next by the rule, states: how many numbers it keeps for each parameter,
   //   columns: the rates, each one number or one for every step, scaled: which of them follow the learning rate }.
   // rates: [[from which step on, learning rate], …].
   constructor(program, rows, start, options) {
@@ -311,13 +311,7 @@ export class Training {
   // Where a step leads from its parameters with a gradient.
   moved(step, g) {
     const { p, states } = this.past[step], q = new Float64Array(p.length), next = states.map(() => new Float64Array(p.length));
-    const { rule } = this.optimizer, rates = this.ratesAt(step), moving = this.program.spec.moving;
-    for (let i = 0; i < p.length; i++) {
-      if (moving && !moving[i]) { q[i] = p[i]; continue; }
-      const found = rule(p[i], g[i], ...states.map((s) => s[i]), ...rates);
-      q[i] = found[0];
-      for (let s = 0; s < next.length; s++) next[s][i] = found[s + 1];
-    }
+    this.optimizer.step(p, g, states, this.ratesAt(step), this.program.spec.moving, q, next);
     return { p: q, states: next };
   }
   advance() { this.past.push(this.moved(this.last, this.gradientAt(this.last, this.g))); }

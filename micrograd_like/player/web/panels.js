@@ -17,7 +17,7 @@ function around(p, at, move) {
   view.p = p; view.lo = Math.floor((at - reach) / unit) * unit; view.hi = view.lo + Math.ceil(2 * reach / (4 * unit)) * 4 * unit;
 }
 function drawSlice(v) {
-  const p = S.chosen, at = v.p[p], g = v.g[p], move = v.to[p] - at, steps = 80;
+  const p = S.chosen, at = v.p[p], g = v.g[p], move = v.to[p] - at, steps = S.held && DATA.rows.length > 50 ? 32 : 80;
   if (!S.held) {
     const far = nice(Math.max(DATA.reach, Math.abs(finite(at, 1e6)) * 1.1, Math.min(Math.abs(finite(at + move, 1e6)), 3 * DATA.reach)));
     if (DATA.kind === "network") { view.lo = -far; view.hi = far; } else around(p, at, move);

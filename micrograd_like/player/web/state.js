@@ -123,7 +123,7 @@ export const isMove = (op) => op === S.ops.length - 1;
 let worker = null;
 const busy = {}, waitingFor = {}, resolvers = [];
 export function startWorker() {
-  if (P.operands.reduce((n, a) => n + a.length, 0) * Math.max(1, DATA.rows.length) < 40000) return;
+  if (P.operands.reduce((n, a) => n + a.length, 0) * Math.max(1, DATA.rows.length) < 1000) return;
   const text = [...document.querySelectorAll("script.engine")].map((s) => s.textContent).join("\n");
   const tail = `
 const TASKS = { explain: ${TASKS.explain}, ${TASKS.future} };
