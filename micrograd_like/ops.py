@@ -109,7 +109,7 @@ class Operation:
         ([3.0, 2.0], [None])
         """
         if self.pullback is not None:
-            return list(self.pullback(g, out, *operands))
+            return _one_for_each(self, list(self.pullback(g, out, *operands)), operands)
         return [rule(g, out, *operands) for rule in self.partials]
 
     def __repr__(self) -> str:
@@ -161,7 +161,7 @@ def _pull_many(vjp: Rule) -> Rule:
     def pull(node: Any, g: Number, kind: Any) -> None:
         operands = node.operands
         data = [x.data if type(x) is kind else x for x in operands]
-        for x, d in zip(operands, vjp(g, node.data, *data), strict=True):
+        for x, d in zip(operands, _one_for_each(node.op, vjp(g, node.data, *data), data), strict=True):
             if d is not None and type(x) is kind:
                 try:
                     x.grad += d
@@ -169,6 +169,16 @@ def _pull_many(vjp: Rule) -> Rule:
                     x.grad = ieee.add(x.grad, d)
 
     return pull
+
+
+def _one_for_each(op: Operation, derivatives: list[Any], operands: Sequence[Any]) -> list[Any]:
+    if len(derivatives) != len(operands):
+        several = "derivative" if len(derivatives) == 1 else "derivatives"
+        raise ValueError(
+            f"the rule of {op.name} gave {len(derivatives)} {several} for {len(operands)} operands; expected one for each, "
+            "None where no gradient flows"
+        )
+    return derivatives
 
 
 TABLE: dict[str, Operation] = {}

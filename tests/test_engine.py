@@ -569,3 +569,22 @@ def test_without_the_garbage_collector_nothing_stays_alive() -> None:
             repr(loss)
     del loss
     assert alive(Value) - before == len(model.parameters())
+
+
+def test_of_a_fraction_and_a_float_the_largest_is_as_it_was() -> None:
+    third, half = Value(Fraction(1, 3)), Value(0.5)
+    assert (third.max(0.5).data, third.min(0.5).data) == (0.5, Fraction(1, 3))
+    assert type(third.max(0.5).data) is float
+    assert type(third.min(0.5).data) is Fraction
+    assert half.min(Fraction(1, 3)).data == Fraction(1, 3)
+
+
+@pytest.mark.parametrize("short", [lambda g, out, x, y: [g * y], lambda g, out, x, y: [g * y, g * x, g]])
+def test_a_users_rule_that_gives_too_few_or_too_many_derivatives_is_named_and_changes_nothing(short: Any) -> None:
+    product = ops.Operation("product", "·", lambda x, y: x * y, pullback=short)
+    x, y = Value(2.0), Value(3.0)
+    node = product(x, y)
+    for differentiate in (node.backward, lambda: gradient(node, [x, y]), lambda: product.vjp(1.0, 6.0, 2.0, 3.0)):
+        with pytest.raises(ValueError, match=r"the rule of product gave \d derivatives? for 2 operands"):
+            differentiate()
+        assert x.grad == y.grad == 0

@@ -96,9 +96,18 @@ def test_numbers_too_large_for_a_float_become_infinite() -> None:
     assert ieee.mul(-huge, 1.0) == -INF
     assert ieee.div(huge, 1.0) == INF
     assert ieee.pow(huge, 0.5) == INF
+    assert ieee.pow(2.0, huge) == ieee.pow(0.5, -huge) == INF
+    assert ieee.pow(0.5, huge) == ieee.pow(2.0, -huge) == 0
+    assert ieee.pow(1.0, huge) == 1
     assert ieee.exp(huge) == INF
     assert ieee.isfinite(huge)
     assert not ieee.isfinite(ieee.as_float(huge))
+
+
+def test_a_float_beside_fifty_digits_is_taken_into_their_carrier() -> None:
+    for power in (ieee.pow(2.0, mpmath.mpf(3)), ieee.pow(mpmath.mpf(2), 3.0), ieee.pow(Fraction(2), mpmath.mpf(3))):
+        assert type(power) is mpmath.mpf
+        assert power == 8
 
 
 def test_fifty_digits_stay_fifty_digits() -> None:
