@@ -129,7 +129,7 @@ class Neuron(Module):
         self, nin: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
     ) -> None:
         nin = whole_number("nin", nin, at_most=MOST)
-        uniform = _generator(rng).uniform
+        uniform = generator(rng).uniform
         self.w: Sequence[Value] = [Value(uniform(-1, 1)) for _ in range(nin)]
         self.b = Value(0.0)
         self.nonlin = nonlin
@@ -163,8 +163,8 @@ class Layer(Module):
         self, nin: int, nout: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
     ) -> None:
         nin, nout = _sizes(nin, nout)
-        generator = _generator(rng)
-        self.neurons = [Neuron(nin, nonlin, activation=activation, rng=generator) for _ in range(nout)]
+        rng = generator(rng)
+        self.neurons = [Neuron(nin, nonlin, activation=activation, rng=rng) for _ in range(nout)]
 
     def __call__(self, x: Sequence[Any]) -> Any:
         inputs = vector(x, self.neurons[0].b)
@@ -187,10 +187,9 @@ class MLP(Module):
     ) -> None:
         if not isinstance(nouts, (list, tuple)) or not nouts:
             raise ValueError(f"expected nouts as a list of at least one layer size, got {nouts!r:.60}")
-        generator, sizes, last = _generator(rng), _sizes(nin, *nouts), len(nouts) - 1
+        rng, sizes, last = generator(rng), _sizes(nin, *nouts), len(nouts) - 1
         self.layers = [
-            Layer(sizes[i], nout, nonlin=i != last, activation=activation, rng=generator)
-            for i, nout in enumerate(nouts)
+            Layer(sizes[i], nout, nonlin=i != last, activation=activation, rng=rng) for i, nout in enumerate(nouts)
         ]
 
     def __call__(self, x: Sequence[Any]) -> Any:
@@ -227,7 +226,7 @@ def _activation_name(activation: Activation) -> str:
     return getattr(activation, "__name__", type(activation).__name__).capitalize()
 
 
-def _generator(rng: Any) -> Any:
+def generator(rng: Any) -> Any:
     """A source of random numbers: a generator as it is, a seed made into one, None the random module's own."""
     if rng is None or rng is random:
         return random

@@ -18,7 +18,7 @@ LEVELS = [
     {"functional", "anomaly"},
     {"nn", "optim"},
     {"compiler"},
-    {"training", "weights"},
+    {"training", "weights", "transformer"},
     {"drawing", "testing"},
     {"explain"},
     {"player", "tutor"},
