@@ -234,7 +234,6 @@ def column_sizes(boxes: list[Box], style: Style, into: str, equal: bool) -> dict
         cell = max(sizes[box.key][2] for box in together)
         wider = {box.key: card(box, style, cell=cell, into=into) for box in together}
         width = max(c.width for c in wider.values())
-        height = max(c.height for c in wider.values()) if together[0].role == "neuron" else 0.0
         for box in together:
-            sizes[box.key] = (width, max(height, wider[box.key].height), cell)
+            sizes[box.key] = (width, wider[box.key].height, cell)
     return sizes

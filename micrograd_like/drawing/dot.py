@@ -10,6 +10,7 @@ from micrograd_like import graph
 from micrograd_like.checks import whole_number
 from micrograd_like.drawing.cards import column_sizes, port_text, title_lines
 from micrograd_like.drawing.effects import ByShare, Highlight, Style, direction
+from micrograd_like.drawing.flat import flattened
 from micrograd_like.drawing.formula import number
 from micrograd_like.drawing.network import folded
 from micrograd_like.drawing.render import Drawing
@@ -67,7 +68,8 @@ def draw_dot(
     orange where raising what it carries raises the root, and blue where that lowers it. In a network the grey core of an
     edge is the weight (dashed below 0) and the coloured casing around it the gradient; the number stands right before
     the neuron that it feeds, with ▲ or ▼ for where the next step moves it. Tooltips hold all digits. A graph that was
-    never backpropagated shows no gradients.
+    never backpropagated shows no gradients. What is flat is drawn once, which its box says: more than four additions in
+    a row as one sum; in a large graph, of more than five terms that differ in their numbers alone, the first.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> drawing = draw_dot(a * b)
@@ -124,6 +126,8 @@ def draw_dot(
     if depth is None:
         _check_count(len(recorded), max_nodes)
         recorded = steps(root, expand=expand, stop=stop) if expand else recorded
+    if depth is None:
+        recorded = flattened(recorded)
     roles = Roles(root, parameters)
     scene = scalars(root, recorded, roles) if depth is None else folded(root, recorded, roles, depth, max_edges, shape)
     _check_count(len(scene.boxes), max_nodes)

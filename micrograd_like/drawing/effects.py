@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import nan
 from typing import Any, NamedTuple, Protocol
 
 from micrograd_like.drawing.formula import full, number, signed
@@ -277,7 +278,7 @@ class ByShare(Style):
         """The shares where a picture would show gradients."""
         if picture.kind != "effects":
             return picture
-        shares = [as_float(self.shares.get(label, 0.0)) for label in picture.labels]
+        shares = [as_float(self.shares.get(label, 0.0)) if label else nan for label in picture.labels]
         return Picture("shares", picture.kind, shares, picture.width, picture.labels)
 
     def is_length(self, arrow: Arrow) -> bool:

@@ -6,7 +6,7 @@ A layer of many neurons is drawn as what it is: a matrix of weights. Inputs that
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from math import hypot
+from math import hypot, nan
 from typing import Any
 
 from micrograd_like import ops
@@ -33,6 +33,7 @@ from micrograd_like.ops import Operation
 MOST_NEURONS = 16  # a layer of more is one box
 MOST_PORTS = 48  # numbers beside the neurons of one layer; with more, each neuron shows its strongest
 LONGEST_TITLE = 34
+WIDEST_MATRIX = 176  # numbers in a row
 LARGEST_MATRIX = 4096  # numbers; of a larger one the first rows are shown
 
 
@@ -83,7 +84,7 @@ class _Grouping:
         self._root, self._roles, self._depth, self._shape = root, roles, depth, shape
         self._known: dict[Any, _Group] = {}
         self._owners = roles.owners(recorded)
-        self._outputs = {node for node, op, _ in recorded if op and self._owners.get(node) == node.label}
+        self._outputs = {node for node, op, _, _ in recorded if op and self._owners.get(node) == node.label}
         if not self._outputs:
             raise ValueError(
                 f"found nothing to fold into {depth}: the drawing looks for parameters labelled like "
@@ -102,7 +103,7 @@ class _Grouping:
                 self._module(home).parameters.append(node)
 
     def _read(self, step: Step) -> None:
-        node, op, operands = step
+        node, op, operands, _ = step
         home = self._owners.get(node, "")
         if not home:
             direct = [x for x in operands if type(x) is Value and x in self._roles.parameters]
@@ -288,20 +289,22 @@ def _describe(
     """Titles, numbers and pictures of the boxes, and what stands above the columns."""
     names = Names(recorded, roles.modules)
     titles = Titles(names)
-    title = {node: titles.of(node, op, operands) for node, op, operands in recorded}
-    activation = {node.label: op for node, op, _ in recorded if op}
+    title = {node: titles.of(node, op, operands) for node, op, operands, _ in recorded}
+    activation = {node.label: op for node, op, _, _ in recorded if op}
     for group in grouping.groups:
         box, results = group.box, list(group.results)
         if box.role == "loss":
             results, box.is_root = [roles.root], True
-            box.title = title[roles.root] if len(title[roles.root]) <= LONGEST_TITLE else (roles.root.label or "result")
+            whole = title[roles.root]
+            is_clear = len(whole) <= LONGEST_TITLE and whole.count("…") <= 1
+            box.title = whole if is_clear else roles.root.label or "result"
             penalised = len(grouping.penalised)
             box.lines += [f"also reads {penalised:,} parameters directly"] * bool(penalised)
         elif box.role == "neuron":
             _describe_neuron(group, scene, roles, names, shape)
             scene.headings[box.column] = _heading(parent(group.path), activation.get(group.path))
         elif box.role == "layer":
-            _describe_layer(group, roles)
+            _describe_layer(group, roles, shape)
             scene.headings[box.column] = _heading(group.path, activation.get(results[0].label) if results else None)
         elif box.role == "operation" and results:
             box.title = title[results[0]]
@@ -329,7 +332,8 @@ def _describe_results(box: Box, results: list[Value], roles: Roles) -> None:
         box.details += [node.label] * bool(node.label) + [f"{word} = {full(node.data)}", *gradient_detail(box.gradient)]
     elif results:
         data: list[Number] = [x.data for x in results]
-        box.lines.insert(0, f"{number(min(data))} … {number(max(data))}")
+        low, high = number(min(data)), number(max(data))
+        box.lines.insert(0, low if low == high else f"{low} … {high}")
         box.details.append(f"{len(results)} numbers from {full(min(data))} to {full(max(data))}")
 
 
@@ -350,7 +354,7 @@ def _describe_neuron(group: _Group, scene: Scene, roles: Roles, names: Names, sh
         box.lines = [SILENT]
 
 
-def _describe_layer(group: _Group, roles: Roles) -> None:
+def _describe_layer(group: _Group, roles: Roles, shape: tuple[int, int] | None) -> None:
     box = group.box
     neurons: dict[str, list[Value]] = {}
     for p in group.parameters:
@@ -362,9 +366,14 @@ def _describe_layer(group: _Group, roles: Roles) -> None:
     width = len(rows[0]) if rows else 0
     if width and all(len(row) == width for row in rows):
         kept = rows[: max(1, LARGEST_MATRIX // width)]
-        if len(kept) < len(rows):
+        is_drawn = width <= WIDEST_MATRIX or (shape is not None and width == shape[0] * shape[1])
+        if is_drawn and len(kept) < len(rows):
             box.lines.append(f"the weights of the first {len(kept)} are drawn")
-        if width <= LARGEST_MATRIX:
+        if shape is not None and width == shape[0] * shape[1]:
+            box.pictures = [
+                _mosaic(picture, shape) for picture in _pictures([w for row in kept for w in row], width, roles)
+            ]
+        elif width <= WIDEST_MATRIX:
             box.pictures = _pictures([w for row in kept for w in row], width, roles)
 
 
@@ -378,6 +387,22 @@ def _pictures(weights: Sequence[Value], width: int, roles: Roles) -> list[Pictur
     return pictures
 
 
+def _mosaic(picture: Picture, shape: tuple[int, int]) -> Picture:
+    """Rows of a matrix that each look at an image, as images side by side, a square apart."""
+    height, width = shape
+    count = len(picture.values) // (height * width)
+    across = max(1, min(count, WIDEST_MATRIX // (width + 1), round((count * height / width) ** 0.5 * 2)))
+    down = -(-count // across)
+    values, labels = [nan] * (down * (height + 1) * across * (width + 1)), picture.labels
+    places = [""] * len(values)
+    for i, value in enumerate(picture.values):
+        image, pixel = divmod(i, height * width)
+        row = image // across * (height + 1) + pixel // width
+        at = row * across * (width + 1) + image % across * (width + 1) + pixel % width
+        values[at], places[at] = value, labels[i]
+    return Picture(picture.title, picture.kind, values, across * (width + 1), places)
+
+
 def _heading(layer: str, op: Operation | None) -> str:
     layer = layer or "layer"
     if op is ops.dot:
@@ -389,7 +414,7 @@ def _heading(layer: str, op: Operation | None) -> str:
 
 def _computed_from(recorded: Sequence[Step], sources: Collection[Value]) -> set[Value]:
     found = set(sources)
-    for node, _, operands in recorded:
+    for node, _, operands, _ in recorded:
         if not found.isdisjoint(x for x in operands if type(x) is Value):
             found.add(node)
     return found
@@ -397,7 +422,7 @@ def _computed_from(recorded: Sequence[Step], sources: Collection[Value]) -> set[
 
 def _needed_by(recorded: Sequence[Step], results: Collection[Value]) -> set[Value]:
     found: set[Value] = set()
-    for node, _, operands in reversed(recorded):
+    for node, _, operands, _ in reversed(recorded):
         if node in results or node in found:
             found.update(x for x in operands if type(x) is Value)
     return found

@@ -134,6 +134,7 @@ class Step(NamedTuple):
     node: Value
     op: Operation | None  # None for a leaf, and where the drawing stops
     operands: tuple[Any, ...]
+    folds: Sequence[str] = ()  # what is drawn as one here
 
 
 class Roles:
@@ -170,7 +171,7 @@ class Roles:
         owner: dict[Value, str] = {}
         inside: set[Value] = set()  # nodes on their way from a module's parameters to its output
         users: dict[Value, list[Value]] = {}
-        for node, op, operands in steps:
+        for node, op, operands, _ in steps:
             if node in self.parameters:
                 owner[node] = parent(path_of(node.label))
                 inside.add(node)
@@ -184,7 +185,7 @@ class Roles:
             for x in operands:
                 if type(x) is Value:
                     users.setdefault(x, []).append(node)
-        for node, op, _ in reversed(steps):
+        for node, op, _, _ in reversed(steps):
             if op and node in inside and {owner.get(user) for user in users.get(node, ())} != {owner[node]}:
                 del owner[node]
         return {node: home for node, home in owner.items() if home}
@@ -194,7 +195,7 @@ class Names:
     """What the parts of a network are called in a drawing: x₀, h₀, out."""
 
     def __init__(self, recorded: Sequence[Step], modules: Collection[str]) -> None:
-        outputs = dict.fromkeys(node.label for node, op, _ in recorded if node.label in modules)
+        outputs = dict.fromkeys(node.label for node, op, _, _ in recorded if node.label in modules)
         layers = list(dict.fromkeys(map(parent, outputs)))
         last = [path for path in outputs if layers and parent(path) == layers[-1]]
         self._names = {}
@@ -272,7 +273,7 @@ def _with_constants_named(found: list[Step]) -> list[Step]:
 
 def _unfolded(step: Step) -> list[Step]:
     """A fused node as the simpler nodes it stands for, with their gradients; any other as it is."""
-    node, op, operands = step
+    node, op, operands, _ = step
     if op is None or op.expansion is None:
         return [step]
     out = op.expansion(*operands)
@@ -309,7 +310,7 @@ def scalars(root: Value, recorded: Sequence[Step], roles: Roles) -> Scene:
     boxes: list[Box] = []
     arrows: list[Arrow] = []
     key: dict[Value, str] = {}
-    for node, op, operands in recorded:
+    for node, op, operands, folds in recorded:
         gradient = roles.gradient(node)
         derivatives = adjoints(one(node.data), node, op, operands) if op else []
         flows = adjoints(gradient, node, op, operands) if op and gradient is not None else [None] * len(operands)
@@ -341,7 +342,8 @@ def scalars(root: Value, recorded: Sequence[Step], roles: Roles) -> Scene:
                 titles.of(node, op, operands),
                 node.data,
                 gradient,
-                details=details,
+                list(folds),
+                details,
                 home=owners.get(node, ""),
                 node=node,
                 is_root=node is root,

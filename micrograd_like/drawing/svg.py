@@ -174,6 +174,10 @@ def _curves(
         for i, arrow in enumerate(ordered):
             shift[arrow.key] = step * (i - (len(arrows) - 1) / 2)
     edges = _column_edges(sheet.scene.boxes, boxes, 1 - across, out)
+    column = {box.key: box.column for box in sheet.scene.boxes}
+    lanes: dict[int, list[Rectangle]] = {}
+    for key, box in boxes.items():
+        lanes.setdefault(column[key], []).append(box)
     found = {}
     for arrow in sheet.scene.arrows:
         start = _at(boxes[arrow.tail], made[arrow.tail].port_at(None, out))
@@ -187,7 +191,10 @@ def _curves(
         if spline:
             choices += [_pinned(spline, start, end), spline]
         free = (curve for curve in choices if not any(_crosses(curve, box) for box in _near(curve, foreign)))
-        found[arrow.key] = next(free, choices[-1] if choices else direct)
+        curve = next(free, None)
+        if curve is None and choices and choices[0] is direct:
+            curve = _through_gaps(start, end, column[arrow.tail], column[arrow.head], lanes, 1 - across, out)
+        found[arrow.key] = curve or (choices[-1] if choices else direct)
     return found
 
 
@@ -234,6 +241,42 @@ def _direct(start: Point, leaves: float, arrives: float, end: Point, along: int,
     return curve if along == 0 else [(y, x) for x, y in curve]
 
 
+def _through_gaps(
+    start: Point, end: Point, tail: int, head: int, columns: Mapping[int, list[Rectangle]], along: int, out: str
+) -> list[Point]:
+    """A curve past the boxes of the columns between, through the gap of each that is nearest to the straight way."""
+    sign, across = (1 if out in "es" else -1), 1 - along
+    way = [(start[along], start[across])]
+    for c in range(tail, head + 1):
+        spans = [(box[along], box[along] + box[2 + along]) for box in columns[c]]
+        ends = (min(a for a, _ in spans), max(b for _, b in spans))
+        near, far = ends if sign > 0 else ends[::-1]
+        if c == tail:
+            way.append((far, start[across]))
+        elif c == head:
+            way.append((near, end[across]))
+        else:
+            part = ((near + far) / 2 - start[along]) / (end[along] - start[along])
+            y = _gap(start[across] + part * (end[across] - start[across]), columns[c], across)
+            way += [(near, y), (far, y)]
+    way.append((end[along], end[across]))
+    curve = [way[0]]
+    for (a, y0), (b, y1) in pairwise(way):
+        middle = (a + b) / 2
+        curve += [(middle, y0), (middle, y1), (b, y1)]
+    return curve if along == 0 else [(y, x) for x, y in curve]
+
+
+def _gap(wanted: float, boxes: Iterable[Rectangle], across: int) -> float:
+    """The place nearest to the wanted one that is at least 5 px from each box."""
+    spans = sorted((box[across] - 5, box[across] + box[2 + across] + 5) for box in boxes)
+    free = [wanted, spans[0][0], spans[-1][1]]
+    free += [(one[1] + other[0]) / 2 for one, other in pairwise(spans) if one[1] <= other[0] + 1e-6]
+    return min(
+        (y for y in free if not any(a < y - 1e-6 and y + 1e-6 < b for a, b in spans)), key=lambda y: abs(y - wanted)
+    )
+
+
 def _pinned(spline: Sequence[Point], start: Point, end: Point) -> list[Point]:
     """Graphviz's spline with its ends moved to where the edge begins and ends."""
     (ax, ay), (bx, by) = spline[0], spline[-1]
@@ -261,9 +304,13 @@ def _near(curve: Sequence[Point], boxes: Iterable[Rectangle]) -> list[Rectangle]
 
 def _crosses(curve: Sequence[Point], box: Rectangle) -> bool:
     x, y, w, h = box
-    steps = 8 * ((len(curve) - 1) // 3) + 16
-    points = (point_at(curve, i / steps) for i in range(steps + 1))
-    return any(x - 1 < px < x + w + 1 and y - 1 < py < y + h + 1 for px, py in points)
+    for k in range(0, len(curve) - 1, 3):
+        piece = curve[k : k + 4]
+        steps = 8 + int(sum(abs(a - c) + abs(b - d) for (a, b), (c, d) in pairwise(piece))) // 6  # a point every few px
+        points = (point_at(piece, i / steps) for i in range(steps + 1))
+        if any(x - 1 < px < x + w + 1 and y - 1 < py < y + h + 1 for px, py in points):
+            return True
+    return False
 
 
 def _put_pills(sheet: Sheet, layout: Layout) -> None:
@@ -368,7 +415,8 @@ def _edge(arrow: Arrow, curve: Sequence[Point], style: Style, place: float, is_n
 
 def casing_width(arrow: Arrow, style: Style) -> float:
     """How thick a line is with its effect around it, in px; the root, because gradients span decades."""
-    return core_width(arrow, style) + 2.5 + 8.5 * float(style.size(style.effect(arrow)) ** 0.5)
+    most = max(3.5, min(8.5, 110 / len(style.scene.arrows)))  # many wide edges would hide each other
+    return core_width(arrow, style) + 2.5 + most * float(style.size(style.effect(arrow)) ** 0.5)
 
 
 def core_width(arrow: Arrow, style: Style) -> float:
@@ -448,13 +496,15 @@ def picture_svg(picture: Picture, x: float, y: float, side: float, top: float) -
     runs: dict[str, list[str]] = {}
     for row in range(picture.height):
         numbers = picture.values[row * picture.width : (row + 1) * picture.width]
-        colours = [_shade(scale, value, top, picture.kind) for value in numbers]
+        colours = [_shade(scale, value, top, picture.kind) if value == value else "" for value in numbers]
         start = 0
         for i, (colour, following) in enumerate(pairwise([*colours, ""])):
             if colour != following:
                 runs.setdefault(colour, []).append(f"M{start} {row}h{i + 1 - start}v1h{start - i - 1}z")
                 start = i + 1
-    body = "".join(f'<path fill="{colour}" d="{"".join(squares)}"/>' for colour, squares in sorted(runs.items()))
+    body = "".join(
+        f'<path fill="{colour}" d="{"".join(squares)}"/>' for colour, squares in sorted(runs.items()) if colour
+    )
     width, height = _n(side * picture.width), _n(side * picture.height)
     outline = f'<rect class="o" x="{_n(x)}" y="{_n(y)}" width="{width}" height="{height}"/>'
     squares = f'<g transform="translate({_n(x)} {_n(y)}) scale({side:.4g})" shape-rendering="crispEdges">{body}</g>'
