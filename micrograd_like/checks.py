@@ -47,7 +47,7 @@ def listed(name: str, things: Any, what: str) -> list[Any]:
         raise TypeError(f"expected {name} as {what}, got {type(things).__name__}: {shown(things)}") from None
 
 
-def function(name: str, f: Any) -> Callable[..., Any]:
+def a_function(name: str, f: Any) -> Callable[..., Any]:
     """Return f, which can be called.
 
     Raises:

@@ -69,7 +69,7 @@ def show(picture: Any, name: str) -> None:
         TypeError: the picture is none of these.
         ValueError: the name is not one of a file: letters, digits, `_`, `-` and `.`.
     """
-    if not re.fullmatch(r"\w[\w.-]*", name):
+    if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
         raise ValueError(f"expected a name for a file, of letters, digits, _ - and ., got {name!r:.60}")
     page = hasattr(picture, "html") and hasattr(picture, "save")
     text = picture.html if page else to_svg(picture)

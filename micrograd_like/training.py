@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from micrograd_like._extras import progress_bar, require
 from micrograd_like.anomaly import AnomalyError, check_loss, describe, detect_anomaly
-from micrograd_like.checks import generator, listed, shown, whole_number
+from micrograd_like.checks import a_function, generator, listed, shown, whole_number
 from micrograd_like.compiler.fitting import Compiled, batches
 from micrograd_like.engine import Value
 from micrograd_like.functional import binary_cross_entropy_with_logits, cross_entropy, hinge_loss, mean
@@ -84,11 +84,16 @@ def is_correct(output: Any, target: Any) -> bool:
     Several outputs: the largest is the target's class, or the largest of its probabilities. One output: it is positive
     for a target of 1, and for one that is a probability above 1/2; negative for a target of -1 or 0.
     """
-    if isinstance(output, Sequence):
-        best = max(range(len(output)), key=lambda i: float(output[i]))
-        right = max(range(len(target)), key=lambda i: float(target[i])) if isinstance(target, Sequence) else target
-        return bool(best == right)
-    return (float(output) > 0) == (float(target) > 0.5)
+    try:
+        if isinstance(output, Sequence):
+            best = max(range(len(output)), key=lambda i: float(output[i]))
+            right = max(range(len(target)), key=lambda i: float(target[i])) if isinstance(target, Sequence) else target
+            return bool(best == right)
+        return (float(output) > 0) == (float(target) > 0.5)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(
+            f"expected an output and a target as numbers or lists of them, got {shown(output)} and {shown(target)}"
+        ) from error
 
 
 def evaluate(
@@ -102,6 +107,7 @@ def evaluate(
     `data` and `correct` are as for `fit`; the share is None where outputs do not mean classes.
     """
     samples = _samples("data", data)
+    a_function("model", model), a_function("loss", loss)
     return Eager(model, loss, _rule(correct, loss), samples).evaluate(samples)
 
 
@@ -162,6 +168,10 @@ def fit(
     rest = [] if held_out is None else _samples("held_out", held_out)
     epochs = whole_number("epochs", epochs)
     size = len(samples) if batch_size is None else min(whole_number("batch_size", batch_size), len(samples))
+    a_function("model", model), a_function("loss", loss)
+    callbacks = [
+        a_function("a callback", callback) for callback in listed("callbacks", callbacks, "a list of functions")
+    ]
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"expected an optimizer, such as SGD, got {type(optimizer).__name__}: {shown(optimizer)}")
     random_order, rule = generator("rng", rng), _rule(correct, loss)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from micrograd_like.caller import users_line
-from micrograd_like.checks import assign, each_once, function, instance, shown, whole_number
+from micrograd_like.checks import a_function, assign, each_once, instance, shown, whole_number
 
 
 @pytest.mark.parametrize("n", [7, np.int8(7), np.uint64(7), np.array(7)])
@@ -49,10 +49,10 @@ def test_things_are_of_one_kind_each_once() -> None:
 
 
 def test_functions_and_objects_are_asked_for_by_name() -> None:
-    assert function("model", len) is len
+    assert a_function("model", len) is len
     assert instance("figure", "text", str, "a text") == "text"
     with pytest.raises(TypeError, match="expected model as a function, got NoneType: None"):
-        function("model", None)
+        a_function("model", None)
     with pytest.raises(TypeError, match="expected figure as a text, got int: 3"):
         instance("figure", 3, str, "a text")
 

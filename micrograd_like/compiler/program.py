@@ -9,7 +9,7 @@ from math import prod
 from typing import Any
 
 from micrograd_like._extras import require
-from micrograd_like.checks import whole_number
+from micrograd_like.checks import generator, whole_number
 from micrograd_like.compiler import loops, native
 from micrograd_like.compiler.adjoint import adjoint
 from micrograd_like.compiler.arrays import Inputs
@@ -270,7 +270,7 @@ class Program:
                 "expected an optimizer of this program's parameters, in their order; "
                 "compile the function with those that are to be trained"
             )
-        rng = seed if isinstance(seed, random.Random) else random.Random(seed)
+        rng = generator("seed", seed)
         training = Training(self._ready, optimizer, arrays, count, size)
         return training.epochs(epochs, rng if shuffle and size < count else None)  # a whole batch has no order
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from micrograd_like import ieee, ops
 from micrograd_like.caller import users_line
-from micrograd_like.checks import each_once
+from micrograd_like.checks import a_function, each_once
 from micrograd_like.engine import Value
 from micrograd_like.graph import leaves
 from micrograd_like.ops import Operation
@@ -346,9 +346,11 @@ def trace(function: Callable[..., Any], parameters: Sequence[Value], inputs: Map
         inputs: the shape of each of its arguments.
 
     Raises:
+        TypeError: it is no function.
         TraceError: the function needs a number, reads a Value that is not listed, or returns something else than
             values (in lists and tuples) that depend on the inputs.
     """
+    a_function("the function", function)
     recorder = Recorder(parameters, inputs)
     arguments, start = {}, INPUT << SHIFT
     for name, shape in inputs.items():

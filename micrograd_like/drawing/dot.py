@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, KeysView
 from typing import Any, Literal
 
 from micrograd_like import graph
-from micrograd_like.checks import whole_number
+from micrograd_like.checks import a_function, instance, listed, shown, whole_number
 from micrograd_like.drawing.cards import column_sizes, port_text, title_lines
 from micrograd_like.drawing.effects import ByShare, Highlight, Style, direction
 from micrograd_like.drawing.flat import flattened
@@ -106,9 +106,9 @@ def draw_dot(
             from.
     """
     _check_root(root)
-    if rankdir not in SIDES:
+    if not isinstance(rankdir, str) or rankdir not in SIDES:
         raise ValueError(f"unknown rankdir {rankdir!r:.60}; expected one of {', '.join(SIDES)}")
-    if depth not in (None, *DEPTHS):
+    if depth is not None and (not isinstance(depth, str) or depth not in DEPTHS):
         raise ValueError(f"unknown depth {depth!r:.60}; expected one of {', '.join(DEPTHS)} or None")
     if expand and depth:
         raise ValueError("expand shows every multiplication and depth folds them away: expected at most one of the two")
@@ -118,8 +118,14 @@ def draw_dot(
     max_edges = None if max_edges is None else whole_number("max_edges", max_edges)
     shape = _check_shape(shape, depth)
     if parameters is not None:
-        parameters = parameters.parameters() if hasattr(parameters, "parameters") else list(parameters)
-    stop = tuple(stop)
+        parameters = (
+            parameters.parameters()
+            if hasattr(parameters, "parameters")
+            else listed("parameters", parameters, "a list of Values, or a module")
+        )
+    stop = tuple(listed("stop", stop, "a list of Values and labels"))
+    if not isinstance(format, str):
+        raise TypeError(f"expected format as a text such as 'svg', got {type(format).__name__}: {shown(format)}")
     if depth is None and not stop:
         _check_count(len(graph.nodes(root)), max_nodes)
     recorded = steps(root, stop=stop)
@@ -139,7 +145,8 @@ def draw_dot(
     if highlight is not None:
         look: Style = Highlight(scene, highlight)
     else:
-        look = ByShare(scene, report) if report is not None else style(scene)
+        look = ByShare(scene, report) if report is not None else a_function("style", style)(scene)
+        look = instance("style", look, Style, "Style, or a function from a scene to one")
     sizes = column_sizes(scene.boxes, look, SIDES[rankdir][0], equal=scene.is_network)
     return draw(Sheet(scene, look, sizes, _gap(scene, look), rankdir, legend), format)
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
+from micrograd_like.checks import instance, listed
 from micrograd_like.drawing import style as look
 from micrograd_like.drawing.dot import draw
 from micrograd_like.drawing.formula import number
@@ -73,6 +74,7 @@ def draw_frames(states: Sequence[Drawing], captions: Sequence[str] | None = None
     for i, state in enumerate(states):
         if not isinstance(state, Drawing) or state.sheet is None:
             raise TypeError(f"expected drawings of draw_dot, states[{i}] is {type(state).__name__}: {state!r:.60}")
+    captions = None if captions is None else listed("captions", captions, "a list of texts")
     if captions is not None and len(captions) != len(states):
         raise ValueError(f"expected a caption for each of {len(states)} states, got {len(captions)}")
     sheets = [state.sheet for state in states if state.sheet is not None]
@@ -112,10 +114,13 @@ class Frames(Sequence[Drawing]):
     """
 
     def __init__(self, drawings: Sequence[Drawing], captions: Sequence[str] | None = None) -> None:
-        self._drawings = list(drawings)
-        self._sheets = [drawing.sheet for drawing in drawings if drawing.sheet is not None]
+        self._drawings = [
+            instance("a drawing", each, Drawing, "a Drawing")
+            for each in listed("drawings", drawings, "a list of Drawings")
+        ]
+        self._sheets = [drawing.sheet for drawing in self._drawings if drawing.sheet is not None]
         self._phases = [_phase(before, now) for before, now in zip([None, *self._sheets], self._sheets, strict=False)]
-        self.captions = list(captions) if captions is not None else self._told()
+        self.captions = listed("captions", captions, "a list of texts") if captions is not None else self._told()
 
     @overload
     def __getitem__(self, i: int) -> Drawing: ...

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from micrograd_like import ops
+from micrograd_like.checks import listed
 from micrograd_like.drawing.formula import formula, name, number
 from micrograd_like.engine import Value, gradient
 from micrograd_like.functional import mean
@@ -156,7 +157,7 @@ def play(
         TypeError: an argument is not what is expected.
         ValueError: samples of different shapes, no samples, or a number out of its range.
     """
-    hints = [str(hint) for hint in hints]
+    hints = [str(hint) for hint in listed("hints", hints, "a list of sentences")]
     if isinstance(model, Value):
         if data is not None or loss is not None or optimizer is not None:
             raise TypeError("expected a recorded loss alone, or a model with data, loss and optimizer; got a mixture")

@@ -10,7 +10,7 @@ from typing import Any
 
 from micrograd_like import graph, ops
 from micrograd_like.anomaly import describe, recorded_lines
-from micrograd_like.checks import function, shown, whole_number
+from micrograd_like.checks import a_function, shown, whole_number
 from micrograd_like.engine import Value, gradient
 from micrograd_like.ieee import Number, as_float
 from micrograd_like.ops import Operation
@@ -88,7 +88,7 @@ def gradcheck(
     """
     order = whole_number("order", order, at_most=2)
     rtol, atol = _tolerance("rtol", rtol), _tolerance("atol", atol)
-    check = _Check(function("func", func), Inputs(inputs), order, rtol, atol, strict)
+    check = _Check(a_function("func", func), Inputs(inputs), order, rtol, atol, strict)
     try:
         check.run()
     except GradcheckError:
@@ -430,7 +430,7 @@ def assert_exact(func: Callable[..., Any], inputs: Any) -> None:
         TypeError: func leaves the rational numbers, for instance by exp; the message names the operation.
         ValueError: no Value among the inputs, or one that is not finite.
     """
-    func, given = function("func", func), Inputs(inputs)
+    func, given = a_function("func", func), Inputs(inputs)
     data = [Fraction(x) for x in given.data]
     values, results = given.call(func, [Dual(x) for x in data])
     for node in graph.topological(*results):
