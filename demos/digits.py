@@ -9,7 +9,7 @@ from pathlib import Path
 
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing.plots import plot_learning, plot_weights
+from micrograd_like.drawing import plot_learning, plot_weights
 from micrograd_like.explain import ExplainSteps, StepReport, weight_pictures
 
 

@@ -6,10 +6,9 @@ import argparse
 from pathlib import Path
 
 import micrograd_like as mg
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot, canvas
 from micrograd_like.drawing.style import LOWERS, NEUTRAL, RAISES
 from micrograd_like.explain import StepReport, explain_step, step_sweep
-from micrograd_like.explain.pictures import canvas, headline
 
 # Eight points of the plane and the side that each is on: a curve that no straight line follows.
 POINTS = [(-0.9, 0.4), (-0.6, -0.7), (-0.3, 0.8), (-0.1, -0.2), (0.2, 0.5), (0.4, -0.9), (0.7, 0.1), (0.9, 0.9)]
@@ -39,7 +38,14 @@ def main() -> None:
 
 def page(reports: list[StepReport]) -> Plot:
     """Above, what was promised and what became of it; below, every parameter alone and in the whole step."""
-    with canvas((3.6 * len(reports), 7.6), 2, len(reports)) as (figure, grid):
+    last = reports[-1]
+    hurt = sum(entry.share > 0 for entry in last.parameters)
+    alone = sum(entry.alone > 0 for entry in last.parameters)
+    title = (
+        f"With learning rate {last.lr:g} {hurt} of {len(last.parameters)} parameters hurt in the whole step, though "
+        f"{f'only {alone}' if alone else 'none'} would alone: each corrects the same error, and together they go past it"
+    )
+    with canvas(720, 2, len(reports), title=title) as (figure, grid):
         for (above, below), report in zip(zip(*grid, strict=True), reports, strict=True):
             totals(above, report)
             every_parameter(below, report)
@@ -47,14 +53,6 @@ def page(reports: list[StepReport]) -> Plot:
         grid[1, 0].set_ylabel("change of the loss, by parameter")
         handles, labels = grid[1, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-        last = reports[-1]
-        hurt = sum(entry.share > 0 for entry in last.parameters)
-        alone = sum(entry.alone > 0 for entry in last.parameters)
-        headline(
-            figure,
-            f"With learning rate {last.lr:g} {hurt} of {len(last.parameters)} parameters hurt in the whole step, though "
-            f"{f'only {alone}' if alone else 'none'} would alone: each corrects the same error, and together they go past it.",
-        )
     return Plot(figure)
 
 
@@ -67,9 +65,9 @@ def totals(axes, report: StepReport) -> None:
         style = {"edgecolor": NEUTRAL, "hatch": "/////", "facecolor": "none"} if colour == "none" else {"color": colour}
         axes.bar(i, height, bottom=start, width=0.7, **style)
         tip = min(start, start + height)
-        axes.annotate(f"{height:+.3g}", (i, tip), xytext=(0, -11), textcoords="offset points", ha="center", fontsize=8)
+        axes.annotate(f"{height:+.3g}", (i, tip), xytext=(0, -15), textcoords="offset points", ha="center", fontsize=12)
     axes.axhline(0, color=NEUTRAL, linewidth=0.8)
-    axes.set_xticks(range(4), names, fontsize=8)
+    axes.set_xticks(range(4), names, fontsize=12)
     axes.margins(y=0.15)
     axes.grid(False, axis="x")
     axes.set_title(f"learning rate {report.lr:g}: the loss goes\nfrom {report.before:.3g} to {report.after:.3g}")
@@ -80,7 +78,7 @@ def every_parameter(axes, report: StepReport) -> None:
     places = range(len(ranked))
     shares = [entry.share for entry in ranked]
     axes.bar(places, shares, color=[LOWERS if x < 0 else RAISES for x in shares], label="share in what happened")
-    axes.plot(places, [entry.alone for entry in ranked], "o", color=NEUTRAL, markersize=3.5, label="alone")
+    axes.plot(places, [entry.alone for entry in ranked], "o", color=NEUTRAL, markersize=5, label="alone")
     promises = [entry.predicted for entry in ranked]
     axes.plot(places, promises, "_", color=NEUTRAL, markersize=7, label="promised by the gradient")
     axes.axhline(0, color=NEUTRAL, linewidth=0.8)

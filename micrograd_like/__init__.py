@@ -3,6 +3,7 @@
 from micrograd_like.anomaly import AnomalyError, detect_anomaly
 from micrograd_like.compiler import Program, TraceError, compile
 from micrograd_like.drawing import draw_dot, draw_frames, trace
+from micrograd_like.drawing.show import show
 from micrograd_like.engine import Value, gradient
 from micrograd_like.explain import (
     ExplainSteps,
@@ -44,7 +45,6 @@ from micrograd_like.functional import (
 )
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 from micrograd_like.optim import SGD, Adam, AdamW, Optimizer
-from micrograd_like.pictures import show
 from micrograd_like.player import Page, play
 from micrograd_like.training import Epoch, History, Step, evaluate, fit
 from micrograd_like.weights import load_weights, save_weights

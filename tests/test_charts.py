@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micrograd_like import MLP, Value
-from micrograd_like.drawing.charts import plot_images, plot_lines, plot_regions, regions
+from micrograd_like.drawing.plots import plot_images, plot_lines, plot_regions, regions
 
 SAMPLES = [([0.0, 0.0], -1), ([1.0, 2.0], 1), ([0.5, 1.0], 0)]
 

@@ -14,7 +14,7 @@ from nbclient import NotebookClient
 
 from micrograd_like import cli
 from micrograd_like.compiler.native import CACHE_VARIABLE
-from micrograd_like.pictures import FOLDER
+from micrograd_like.drawing.show import FOLDER
 from micrograd_like.tutor import script
 
 DEMOS = Path(__file__).parent.parent / "demos"

@@ -1,7 +1,17 @@
-from micrograd_like.drawing.charts import Regions, plot_images, plot_lines, plot_regions, regions
 from micrograd_like.drawing.dot import draw_dot, trace
+from micrograd_like.drawing.figure import Plot, house_style
 from micrograd_like.drawing.frames import Frames, draw_frames
-from micrograd_like.drawing.plots import Plot, house_style, plot_learning, plot_weights
+from micrograd_like.drawing.plots import (
+    Regions,
+    plot_areas,
+    plot_images,
+    plot_learning,
+    plot_lines,
+    plot_regions,
+    plot_walks,
+    plot_weights,
+    regions,
+)
 from micrograd_like.drawing.render import Drawing
 
 __all__ = [
@@ -12,10 +22,12 @@ __all__ = [
     "draw_dot",
     "draw_frames",
     "house_style",
+    "plot_areas",
     "plot_images",
     "plot_learning",
     "plot_lines",
     "plot_regions",
+    "plot_walks",
     "plot_weights",
     "regions",
     "trace",

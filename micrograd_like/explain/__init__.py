@@ -7,11 +7,10 @@ Every answer is a report: it prints as a table, shows itself in a notebook and d
 from micrograd_like.explain.direction import Probe, ProbeReport, Rate, Sweep, probe_direction, step_sweep
 from micrograd_like.explain.neuron import Connection, NeuronReport, explain_neuron
 from micrograd_like.explain.paths import Edge, Path, Paths, paths
-from micrograd_like.explain.pictures import small_multiples, waterfall, weight_pictures
 from micrograd_like.explain.report import Report
 from micrograd_like.explain.samples import SampleShare, SampleShares, sample_shares
-from micrograd_like.explain.slices import Contour, Slice, loss_contour, loss_slice
-from micrograd_like.explain.step import ParameterStep, StepReport, explain_move, explain_step
+from micrograd_like.explain.slices import Contour, Slice, loss_contour, loss_slice, small_multiples
+from micrograd_like.explain.step import ParameterStep, StepReport, explain_move, explain_step, weight_pictures
 from micrograd_like.explain.training import ExplainSteps, ParameterTotal
 from micrograd_like.explain.what_if import NodeChange, WhatIf, what_if
 
@@ -28,7 +27,6 @@ __all__ = [
     "step_sweep",
     "ExplainSteps",
     "small_multiples",
-    "waterfall",
     "weight_pictures",
     "Connection",
     "Contour",

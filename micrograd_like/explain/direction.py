@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot, canvas, name_axes
+from micrograd_like.drawing.formula import number as shown
+from micrograd_like.drawing.style import LOWERS, NEUTRAL, RAISES
 from micrograd_like.engine import Value
+from micrograd_like.explain.canvas import BARS, ROW, number_at, short_names
 from micrograd_like.explain.line import Line
 from micrograd_like.explain.replay import Backward, Curvature, Replay
 from micrograd_like.explain.report import (
     Parameters,
     Report,
     Table,
+    cell,
     check_loss,
     check_positive,
     in_carrier,
@@ -23,7 +27,7 @@ from micrograd_like.explain.report import (
     show,
     signed,
 )
-from micrograd_like.ieee import Number, number
+from micrograd_like.ieee import Number, as_float, number
 
 _DOUBLINGS = 60  # how far beyond the swept rates the largest helpful one is looked for
 
@@ -94,22 +98,47 @@ class ProbeReport(Report):
         body = [
             (
                 p.name,
-                signed(p.up),
-                signed(p.down),
+                cell(p.up),
+                cell(p.down),
                 ways[p.direction],
                 ways[p.downhill],
-                signed(p.slope),
-                signed(p.gradient),
+                cell(p.slope),
+                cell(p.gradient),
             )
             for p in ranked[:rows]
         ]
         columns = ("parameter", "at p+ε", "at p−ε", "tried", "gradient says", "slope tried", "gradient")
-        return Table(columns, body, notes=rest(len(self.probes), rows, "parameters"))
+        return Table(columns, body, notes=rest(len(self.probes), rows, "parameters"), spare=("slope tried",))
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import probes
-
-        return probes(self)
+        """What p+ε and p−ε do to the loss, for the parameters of the largest gradients."""
+        called = short_names(probe.name for probe in self.probes)
+        found = sorted(self.probes, key=lambda p: -abs(p.gradient))[:BARS]
+        ways = {1: "▲ up", -1: "▼ down", 0: "neither"}
+        with canvas(84 + 2 * ROW * len(found), title=self.title) as (figure, grid):
+            axes = grid[0, 0]
+            for shift, attribute, hatch in ((-0.2, "up", ""), (0.2, "down", "////")):
+                changes = [as_float(getattr(probe, attribute)) for probe in found]
+                tints = [LOWERS if x < 0 else RAISES for x in changes]
+                face = ["none"] * len(tints) if hatch else tints
+                places = [i + shift for i in range(len(found))]
+                axes.barh(places, changes, height=0.36, facecolor=face, edgecolor=tints, hatch=hatch)
+                for place, change in zip(places, changes, strict=True):
+                    number_at(axes, change, place)
+            axes.set_yticks(
+                [i + shift for i in range(len(found)) for shift in (-0.2, 0.2)],
+                [text for p in found for text in (f"{called[p.name]} at p + ε", "at p − ε")],
+            )
+            for i, probe in enumerate(found):
+                axes.annotate(f"gradient: {ways[probe.downhill]}", (1.02, i), xycoords=("axes fraction", "data"),
+                              va="center", ha="left", annotation_clip=False)  # fmt: skip
+            axes.set_ylim(len(found) - 0.4, -0.6)
+            axes.margins(x=0.18)
+            axes.tick_params(axis="y", length=0)
+            axes.axvline(0, color=NEUTRAL, linewidth=0.8)
+            axes.grid(False, axis="y")
+            name_axes(axes, f"change of the loss, ε = {shown(self.epsilon)}")
+        return Plot(figure, f"{self.agreeing} of {len(self.probes)} directions agree with the gradient's.")
 
 
 def probe_direction(loss: Value, parameters: Parameters, epsilon: Any = 1e-3) -> ProbeReport:
@@ -201,9 +230,49 @@ class Sweep(Report):
         return Table(("learning rate", "loss after", "predicted", "change", "verdict"), body, 0, notes)
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import sweep
-
-        return sweep(self)
+        """The change of the loss over the learning rate, with the promise, the largest helpful rate and 2/curvature."""
+        rates = [as_float(rate.lr) for rate in self.rates]
+        changes = [as_float(rate.change) for rate in self.rates]
+        promise = [as_float(rate.predicted) for rate in self.rates]
+        low = min([*filter(isfinite, changes), 0.0])
+        ends = (1.6 * low or -1.0, max(-1.2 * low, 1e-12) or 1.0)
+        with canvas(400, title=self.title) as (figure, grid):
+            axes = grid[0, 0]
+            axes.set_xscale("log", base=2)
+            axes.set_ylim(*ends)
+            axes.plot(rates, changes, color=NEUTRAL, linewidth=1.5)
+            axes.plot(rates, promise, color=NEUTRAL, linestyle="--", linewidth=1.2)
+            seen = [(x, y) for x, y in zip(rates, promise, strict=True) if ends[0] <= y <= ends[1]]
+            if seen:
+                axes.annotate(
+                    "as the gradient promised", seen[-1], xytext=(-8, -2), textcoords="offset points", ha="right"
+                )
+            for verdict, tint, marker, words in (
+                ("helps", LOWERS, "o", "helps"),
+                ("overshoots", LOWERS, "s", "overshoots, still lower"),
+                ("hurts", RAISES, "X", "hurts"),
+                ("stays", NEUTRAL, "o", "changes nothing"),
+            ):
+                points = [(x, y) for x, y, r in zip(rates, changes, self.rates, strict=True) if r.verdict == verdict]
+                if points:
+                    axes.plot(*zip(*points, strict=True), marker, color=tint, linestyle="none", markersize=8)
+                    inside = [point for point in points if ends[0] <= point[1] <= ends[1]]
+                    if inside:
+                        spot = inside[len(inside) // 2] if verdict == "helps" else inside[-1]
+                        axes.annotate(
+                            words, spot, xytext=(10, -12), textcoords="offset points", color=tint, va="center"
+                        )
+            for x, style, words, height in (
+                (self.largest, "-", "helps up to", 0.97),
+                (self.theory, ":", "2/curvature =", 0.89),
+            ):
+                if x:
+                    axes.axvline(as_float(x), color=NEUTRAL, linestyle=style, linewidth=1.5)
+                    axes.annotate(f"{words} {shown(x, 3)} ", (as_float(x), height), xycoords=("data", "axes fraction"),
+                                  xytext=(-6, 0), textcoords="offset points", ha="right", va="top")  # fmt: skip
+            axes.axhline(0, color=NEUTRAL, linewidth=0.8)
+            name_axes(axes, "learning rate", "change of the loss")
+        return Plot(figure, f"{len(self.rates)} learning rates from {shown(rates[0], 3)} to {shown(rates[-1], 3)}.")
 
 
 def step_sweep(

@@ -41,6 +41,7 @@ class Shares:
     cuts: list[Number]  # the positions from 0 to 1 at which the line was cut because a relu, abs, max or min switches
     method: str  # "exact", "Gauss-Legendre" or "composite"
     evaluations: int  # of the gradient
+    highest: Number = 0  # the largest |loss| seen on the way; nan or infinite where it was no finite number
 
 
 class Line:
@@ -223,6 +224,7 @@ class _Quadrature:
         self.line = line
         self.after_each = after_each
         self.evaluations = 0
+        self.highest: Number = 0
 
     def at(self, t: Number) -> tuple[Look, dict[int, Number]]:
         """The look at a position, and the rate at which each parameter changes the loss there."""
@@ -232,6 +234,8 @@ class _Quadrature:
         if self.after_each is not None:
             self.after_each()
         look = self.line.look(t, values)
+        if not abs(look.loss) <= self.highest and self.highest == self.highest:  # once nan, always nan
+            self.highest = abs(look.loss)
         defined = 1 if math.isfinite(look.loss) else math.nan  # where there is no loss there is no rate either
         return look, {slot: adjoints[slot] * delta * defined for slot, delta in self.line.delta.items()}
 
@@ -253,7 +257,7 @@ class _Quadrature:
         for low, high in pairwise(ends):
             for slot, share in self.integral(low, high, 2)[0].items():
                 total[slot] += share
-        return Shares(total, [], "composite", self.evaluations)
+        return Shares(total, [], "composite", self.evaluations, self.highest)
 
     def adaptive(self, a: Look, b: Look, target: Number, budget: int) -> Shares:
         """Cut at the switches; more nodes on each piece, then smaller pieces, until the target is met."""
@@ -285,7 +289,7 @@ class _Quadrature:
                 break
             for slot, share in found.items():
                 total[slot] += share
-        return Shares(total, sorted(cuts), "Gauss-Legendre", self.evaluations)
+        return Shares(total, sorted(cuts), "Gauss-Legendre", self.evaluations, self.highest)
 
 
 def _first_switched(looks: Sequence[Look]) -> Look | None:

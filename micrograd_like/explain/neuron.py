@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from micrograd_like import ops
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot
 from micrograd_like.engine import Value
+from micrograd_like.explain.canvas import BARS, named_bars
 from micrograd_like.explain.replay import Backward, Replay, describe, local_derivatives, operation
 from micrograd_like.explain.report import Report, Table, check_loss, name_of, show, signed
 from micrograd_like.ieee import Number
@@ -69,9 +70,12 @@ class NeuronReport(Report):
         return Table(("connection", "value", "mean input", "gradient", "loss without it"), body, notes=notes)
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import connections
-
-        return connections(self)
+        """The strongest connections, as bars: what the loss would change by without each."""
+        found = self.by_strength[: 2 * BARS]
+        called = {c.name: c.name.removeprefix(f"{self.name}.") for c in found}
+        return named_bars(
+            self.title, [(called[c.name], c.without) for c in found], "change of the loss without the connection"
+        )
 
 
 def explain_neuron(loss: Value, neuron: Neuron) -> NeuronReport:

@@ -14,10 +14,12 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot
+from micrograd_like.drawing.formula import number as shown
 from micrograd_like.engine import Value, one
+from micrograd_like.explain.canvas import BARS, named_bars, short_names
 from micrograd_like.explain.replay import Replay, describe, local_derivatives
-from micrograd_like.explain.report import Report, Table, check_loss, find, name_of, rest, show, signed
+from micrograd_like.explain.report import Report, Table, cell, check_loss, find, name_of, rest, show
 from micrograd_like.ieee import Number
 
 
@@ -138,19 +140,26 @@ class Paths(Report):
         body, shown = [], 0
         for i, path in enumerate(paths, 1):
             shown += abs(path.product)
-            body.append((str(i), str(path), signed(path.product)))
+            body.append((str(i), str(path).removeprefix(name_of(self.parameter)).strip(), cell(path.product)))
         notes = rest(self.count, rows, "paths")
         if self.total_size:
             share = float(shown / self.total_size)
             notes.append(
                 f"Shown: {len(paths):,} of {self.count:,} paths, with {share:.1%} of the sum of sizes Σ|product|."
             )
-        return Table(("#", "path", "product"), body, names=2, notes=notes)
+        return Table(("#", f"from {name_of(self.parameter)}", "product"), body, names=2, notes=notes)
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import path_bars
-
-        return path_bars(self)
+        """The largest paths' products as bars, each with its first derivative and the nodes it leads through."""
+        found = self.largest(BARS)
+        called = short_names(name_of(edge.target) for path in found for edge in path.edges)
+        names = []
+        for path in found:
+            through = [called[name] for name in path.through.split(" → ") if name in called] or [path.through]
+            first = f"×{shown(path.edges[0].derivative, 3)} to " if path.edges else ""
+            names.append(first + " → ".join(through))
+        products = [(name, path.product) for name, path in zip(names, found, strict=True)]
+        return named_bars(self.title, products, "product of the derivatives along the path")
 
 
 def paths(loss: Value, parameter: Value | str) -> Paths:

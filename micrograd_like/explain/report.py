@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,8 @@ from typing import Any
 
 from micrograd_like import ieee
 from micrograd_like.checks import whole_number
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot
+from micrograd_like.drawing.text import elided, visible
 from micrograd_like.engine import Value
 from micrograd_like.explain.replay import Replay
 from micrograd_like.ieee import Number
@@ -21,6 +23,8 @@ from micrograd_like.nn import Module
 
 Parameters = Module | Mapping[str, Value] | Iterable[Value]
 ROWS = 10  # how many rows a report prints; `report.text(rows=None)` prints all
+WIDTH = 80  # how many columns of a terminal a report fits into
+SHORTEST = 12  # the fewest letters that a name keeps
 
 
 def show(x: Number, sign: bool = False) -> str:
@@ -34,6 +38,12 @@ def signed(x: Number) -> str:
     return show(x, sign=True)
 
 
+def cell(x: Number, sign: bool = True) -> str:
+    """A number of a table, with three significant digits, which is at most nine letters (ten below 1e-99)."""
+    x = ieee.as_float(x)
+    return "0" if x == 0 else f"{x:+.3g}" if sign else f"{x:.3g}"
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns of text; the first `names` of them are words, aligned left, the others are numbers, aligned right."""
@@ -42,6 +52,28 @@ class Table:
     rows: Sequence[Sequence[str]]
     names: int = 1
     notes: Sequence[str] = field(default=())
+    spare: Sequence[str] = ()  # the columns that a narrow page does without, the first of them first
+
+    def fitted(self, width: int) -> Table:
+        """The same within so many letters: spare columns are left out, then long names are shortened in their middle."""
+        spare = list(self.spare)
+        kept = list(range(len(self.columns)))
+        while self._width(kept) > width and spare:
+            kept.remove(self.columns.index(spare.pop(0)))
+        rows = [[line[i] for i in kept] for line in (self.columns, *self.rows)]
+        for column in sorted(range(self.names), key=lambda i: -max(len(line[i]) for line in rows)):
+            longest = max(len(line[column]) for line in rows)
+            room = max(longest - (self._width(kept) - width), SHORTEST)
+            if room < longest:
+                rows = [[elided(text, room) if i == column else text for i, text in enumerate(line)] for line in rows]
+                break
+        left_out = [name for name in self.spare if name not in spare]
+        notes = [*self.notes, *([f"Left out for lack of room: {', '.join(left_out)}."] if left_out else [])]
+        return Table(rows[0], rows[1:], self.names, notes)
+
+    def _width(self, kept: Sequence[int]) -> int:
+        lines = (self.columns, *self.rows)
+        return sum(max(len(line[i]) for line in lines) for i in kept) + 2 * (len(kept) - 1)
 
 
 class Report(ABC):
@@ -68,9 +100,13 @@ class Report(ABC):
         """The picture as SVG: the same bytes for the same report. Raises ImportError as `plot` does."""
         return self.plot().to_svg()
 
-    def text(self, rows: int | None = ROWS) -> str:
-        """The title, the table with at most so many rows (None for all), and the notes."""
-        table = self._table(rows)
+    def text(self, rows: int | None = ROWS, width: int = WIDTH) -> str:
+        """The title, the table with at most so many rows (None for all), and the notes, on lines of at most `width` letters.
+
+        Columns that find no room are left out, which a note says; the report has all numbers.
+        """
+        width = whole_number("width", width, at_least=20)
+        table = self._table(None if rows is None else whole_number("rows", rows)).fitted(width)
         cells = [table.columns, *table.rows]
         widths = [max(len(line[i]) for line in cells) for i in range(len(table.columns))]
         lines = [
@@ -81,7 +117,9 @@ class Report(ABC):
             for line in cells
         ]
         rule = "─" * max(len(line) for line in lines)
-        return "\n".join([self.title, "", lines[0], rule, *lines[1:], *([""] if table.notes else []), *table.notes])
+        notes = [part for note in table.notes for part in _wrapped(note, width)]
+        title = _wrapped(self.title, width)
+        return "\n".join([*title, "", lines[0], rule, *lines[1:], *([""] if notes else []), *notes])
 
     def __str__(self) -> str:
         return self.text()
@@ -105,6 +143,10 @@ class Report(ABC):
             + "</tbody></table>"
             + "".join(f"<p>{escape(note)}</p>" for note in table.notes)
         )
+
+
+def _wrapped(sentence: str, width: int) -> list[str]:
+    return textwrap.wrap(visible(sentence), width, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def rest(total: int, rows: int | None, what: str) -> list[str]:

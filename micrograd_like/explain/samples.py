@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot
 from micrograd_like.engine import Value
+from micrograd_like.explain.canvas import BARS, named_bars
 from micrograd_like.explain.replay import Backward, Replay
 from micrograd_like.explain.report import Report, Table, check_loss, find, name_of, rest, show, signed
 from micrograd_like.ieee import Number
@@ -63,9 +64,10 @@ class SampleShares(Report):
         return Table(("sample", "loss", "gradient", "pulls"), body, notes=rest(len(self.samples), rows, "samples"))
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import sample_bars
-
-        return sample_bars(self)
+        """The samples that pull hardest, as bars."""
+        found = self.by_size[: 2 * BARS]
+        pulls = "gradient of the sample's loss: orange pulls the parameter down, blue pulls it up"
+        return named_bars(self.title, [(sample.name, sample.gradient) for sample in found], pulls)
 
 
 def sample_shares(losses: Iterable[Value], parameter: Value | str, names: Sequence[str] | None = None) -> SampleShares:

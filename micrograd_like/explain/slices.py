@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot, canvas, label_end, name_axes, one_line
+from micrograd_like.drawing.formula import number as shown
+from micrograd_like.drawing.formula import signed as shown_signed
+from micrograd_like.drawing.plots import plot_walks
+from micrograd_like.drawing.style import LOWERS, NEUTRAL, SMALL
 from micrograd_like.engine import Value, one
+from micrograd_like.explain.canvas import colour, short_names
 from micrograd_like.explain.line import Line
 from micrograd_like.explain.replay import Backward, Curvature, Replay
 from micrograd_like.explain.report import (
+    Parameters,
     Report,
     Table,
     check_count,
@@ -20,10 +26,11 @@ from micrograd_like.explain.report import (
     find,
     in_carrier,
     name_of,
+    named,
     show,
     signed,
 )
-from micrograd_like.ieee import Number, number
+from micrograd_like.ieee import Number, as_float, number
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,13 +81,122 @@ class Slice(Report):
         return Table((self.name, "loss", "tangent", "parabola"), body, 0, notes)
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import slice_plot
+        """The loss over the parameter, with tangent, parabola, kinks and the step at its promised and its true height."""
+        with canvas(400, title=self.title) as (figure, grid):
+            _draw(grid[0, 0], self)
+            name_axes(grid[0, 0], one_line(self.name), "loss")
+        return Plot(figure, f"From {shown(self.points[0][0])} to {shown(self.points[-1][0])} in {self.name}.")
 
-        return slice_plot(self)
+
+def _draw(axes: Any, curve: Slice, labels: bool = True) -> tuple[float, float]:
+    """Draw a slice into axes, every line and mark with its name, or none of them; returns where it begins and ends."""
+    xs, ys = zip(*[(as_float(x), as_float(y)) for x, y in curve.points], strict=True)
+    value, loss = as_float(curve.value), as_float(curve.loss)
+    there = as_float(curve.value + curve.step)
+    promised, true = as_float(curve.loss + curve.predicted), as_float(curve.loss + curve.alone)
+    steps = curve.lr is not None and bool(curve.step)
+    heights = [y for y in (*ys, loss, *((promised, true) if steps else ())) if isfinite(y)]
+    low, high = min(heights), max(heights)
+    pad = 0.08 * (high - low) or 1.0
+    axes.set_ylim(low - pad, high + pad)
+    axes.set_xlim(xs[0], xs[-1])
+    for height, style, word in ((curve.tangent, "--", "tangent"), (curve.parabola, ":", "parabola")):
+        line = [as_float(height(x)) for x, _ in curve.points]
+        axes.plot(xs, line, color=NEUTRAL, linewidth=1.2, linestyle=style)
+        if labels:
+            _name_line(axes, word, xs, line, (low - pad, high + pad))
+    axes.plot(xs, ys, color=LOWERS if labels else NEUTRAL, linewidth=2.2)
+    if labels:
+        label_end(axes, "the loss", xs, ys, LOWERS)
+    marks = [("now", value, loss, "o", NEUTRAL, "full")]
+    if curve.kinks:
+        at = dict(zip(xs, ys, strict=True))
+        corners = [as_float(kink) for kink in curve.kinks]
+        axes.plot(corners, [at[x] for x in corners], "|", color=NEUTRAL, markersize=12, markeredgewidth=1.5)
+        if labels:
+            axes.annotate(
+                "kink", (corners[-1], at[corners[-1]]), xytext=(0, 10), textcoords="offset points", ha="center"
+            )
+    if steps:
+        axes.plot([there, there], [promised, true], color=NEUTRAL, linewidth=1)
+        marks += [
+            ("promised", there, promised, "D", NEUTRAL, "none"),
+            ("true", there, true, "D", colour(curve.alone), "full"),
+        ]
+    for word, x, y, marker, tint, fill in marks:
+        axes.plot([x], [y], marker, color=tint, fillstyle=fill, markersize=9 if labels else 6)
+        if labels:
+            up = (word == "promised") == (promised > true) if steps and word != "now" else True
+            axes.annotate(word, (x, y), xytext=(0, 12 if up else -12), textcoords="offset points", ha="center",
+                          va="bottom" if up else "top", color=tint)  # fmt: skip
+    return low - pad, high + pad
 
 
-def loss_slice(loss: Value, parameter: Value | str, span: Any, lr: Any = None, points: int = 101) -> Slice:
-    """The loss as a function of one parameter, from `span` below its value to `span` above.
+def _name_line(axes: Any, word: str, xs: Sequence[float], ys: Sequence[float], ends: tuple[float, float]) -> None:
+    """Name a line at its right end, or where it leaves the picture through its floor or its ceiling."""
+    seen = [(x, y) for x, y in zip(xs, ys, strict=True) if ends[0] <= y <= ends[1]]
+    if seen and seen[-1][0] == xs[-1]:
+        label_end(axes, word, xs, ys, NEUTRAL)
+    elif seen:
+        axes.annotate(word, seen[-1], xytext=(8, 4), textcoords="offset points", ha="left", va="bottom")
+
+
+def small_multiples(loss: Value, parameters: Parameters, lr: Any, *, span: Any = None, count: int = 12) -> Plot:
+    """Draw a slice of the loss for each of the parameters that a step would change it most through, largest effect first.
+
+    All slices have one scale, so that steep is steep. A full diamond is where the step really ends, a hollow one where
+    the gradient promised that it would.
+
+    Args:
+        loss: a recorded loss.
+        parameters: a module, names to Values, or Values.
+        lr: the learning rate.
+        span: how far a slice reaches to each side of the parameter's value; by default half as far again as its step.
+        count: the most slices.
+
+    Raises:
+        ImportError: matplotlib is missing.
+        TypeError, ValueError: as `loss_slice`, or none of the parameters moves.
+    """
+    check_count("count", count)
+    by_name = named(parameters)
+    slices = []
+    for name, parameter in by_name.items():
+        probe = loss_slice(loss, parameter, 1, lr, points=3)
+        if probe.step:
+            slices.append((name, probe, parameter))
+    if not slices:
+        raise ValueError("expected a parameter that the step moves: the gradient of each is 0")
+    slices.sort(key=lambda each: -abs(each[1].alone))
+    curves = {
+        name: loss_slice(loss, parameter, span if span is not None else abs(probe.step) * 3 / 2, lr)
+        for name, probe, parameter in slices[:count]
+    }
+    hurt = sum(curve.alone > 0 for curve in curves.values())
+    title = (
+        f"With learning rate {show(lr)}, {hurt or 'none'} of these {len(curves)} parameters would raise the loss alone"
+    )
+    called = short_names(by_name)
+    columns = min(4, len(curves))
+    rows = -(-len(curves) // columns)
+    heights: list[tuple[float, float]] = []
+    with canvas(190 * rows, rows, columns, title=title, sharey=True) as (figure, grid):
+        for axes, (name, curve) in zip(grid.flat, curves.items(), strict=False):
+            heights.append(_draw(axes, curve, labels=False))
+            words = f"promised {shown_signed(curve.predicted, 3)}\ntrue {shown_signed(curve.alone, 3)}"
+            axes.set_title(f"{called[name]}\n{words}", fontsize=SMALL)
+            axes.locator_params(nbins=4)
+        grid[0, 0].set_ylim(min(low for low, _ in heights), max(high for _, high in heights))
+        for axes in list(grid.flat)[len(curves) :]:
+            axes.remove()
+    return Plot(figure, "; ".join(f"{called[name]} {shown_signed(c.alone, 3)}" for name, c in curves.items()) + ".")
+
+
+def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = None, points: int = 101) -> Slice:
+    """Evaluate the loss as a function of one parameter, from `span` below its value to `span` above.
+
+    Without a span it reaches as far as the parameter is large, at least 1, and half as far again as the step, if one is
+    asked for.
 
     With a learning rate the step that this parameter would make is part of the answer, at its predicted and its true
     height. Costs an evaluation of what depends on the parameter for each point, and a few for each kink.
@@ -97,12 +213,14 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any, lr: Any = None, p
     """
     replay = Replay(check_loss(loss))
     node = find(replay, parameter)
-    span = in_carrier(number(check_positive("span", span)), node.data)
+    if span is not None:
+        span = in_carrier(number(check_positive("span", span)), node.data)
     check_count("points", points, at_least=3)
     if lr is not None:
         lr = in_carrier(number(check_positive("lr", lr)), node.data)
     value, slot = node.data, replay.slots.get(node)
     if slot is None:
+        span = _scale(value) if span is None else span
         ends = ((value - span, loss.data), (value + span, loss.data))
         return Slice(name_of(node), value, loss.data, ends, 0, 0, (), lr, 0, 0, False)
     backward = Backward(replay, [slot])
@@ -110,13 +228,14 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any, lr: Any = None, p
     gradient = adjoints[slot]
     if not isfinite(gradient):
         raise ValueError(f"the gradient of {name_of(node)} is {gradient}; expected a finite number")
+    step = 0 * value if lr is None else -lr * gradient
+    span = max(_scale(value), abs(step) * 3 / 2) if span is None else span
     line = Line(replay, {slot: span}, backward)
     unit = one(value)
     grid = [unit * (2 * k) / (points - 1) - unit for k in range(points)]
     kinks = line.kinks(grid)
     curve = tuple((value + t * span, line.look(t).loss) for t in sorted({*grid, *kinks}))
     curvature = Curvature(replay, backward, adjoints).along({slot: unit})
-    step = 0 * value if lr is None else -lr * gradient
     return Slice(
         name=name_of(node),
         value=value,
@@ -130,6 +249,11 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any, lr: Any = None, p
         alone=replay.root_moved(slot, value + step) - loss.data,
         has_path=True,
     )
+
+
+def _scale(value: Number) -> Number:
+    """How far from a parameter to look: as far as it is large, at least 1."""
+    return max(abs(value), one(value))
 
 
 @dataclass(frozen=True, repr=False)
@@ -165,9 +289,10 @@ class Contour(Report):
         return Table(("step", *self.names, "loss"), body, 0)
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import contour
-
-        return contour(self)
+        """The loss over the two parameters as a map, with the path of gradient descent."""
+        steps = len(self.path) - 1
+        walk = {f"after {steps} step{'s' * (steps != 1)}" if steps else "here": [(x, y) for x, y, _ in self.path]}
+        return plot_walks(self.xs, self.ys, self.losses, walk, self.title, *self.names)
 
 
 def loss_contour(

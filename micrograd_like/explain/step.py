@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
+import graphviz
+
+from micrograd_like import graph
 from micrograd_like._extras import progress_bar
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.dot import draw_dot
+from micrograd_like.drawing.figure import Plot, canvas, stacked
+from micrograd_like.drawing.formula import signed as shown_signed
+from micrograd_like.drawing.plots import Pictures, plot_pictures
+from micrograd_like.drawing.style import EFFECTS, NEUTRAL, SMALL
 from micrograd_like.engine import Value, one
+from micrograd_like.explain.canvas import BARS, ROW, colour, number_at, short_names
 from micrograd_like.explain.line import Line, shares
 from micrograd_like.explain.replay import Backward, Curvature, Replay
 from micrograd_like.explain.report import (
     Parameters,
     Report,
     Table,
+    cell,
     check_count,
     check_loss,
     check_positive,
@@ -25,7 +35,8 @@ from micrograd_like.explain.report import (
     show,
     signed,
 )
-from micrograd_like.ieee import Number, number
+from micrograd_like.ieee import Number, as_float, number
+from micrograd_like.optim import Optimizer
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,8 @@ class StepReport(Report):
     lr: Number | None  # None for a move that is not -lr · gradient
     method: str  # how the shares were computed: "exact", "Gauss-Legendre" or "composite"
     cuts: tuple[Number, ...]  # where on the way, from 0 to 1, a relu, abs, max or min switched and the line was cut
+    highest: Number = 0  # the largest |loss| seen on the way; infinite or nan where the way leads through a pole
+    loss: Value | None = field(default=None, compare=False)  # what was explained, to be drawn
 
     @property
     def change(self) -> Number:
@@ -99,48 +112,207 @@ class StepReport(Report):
         count = len(self.parameters)
         alone = sum(entry.alone > 0 for entry in self.parameters)
         together = sum(entry.share > 0 for entry in self.parameters)
+        lost = [entry.name for entry in self.parameters if not isfinite(entry.alone)]
+        if lost:
+            return (
+                f"Alone, {_listed(lost)} would make the loss infinite or no number at all; moving together, "
+                f"{together or 'none'} of {count} hurt in the shares of what really happened."
+            )
         return (
             f"Alone, {alone or 'none'} of {count} parameters would raise the loss, and their changes add up to "
             f"{signed(self.alone)}. Moving together they interact by {signed(self.interaction)}, and "
             f"{together or 'none'} of {count} hurt in the shares of what really happened."
         )
 
+    @property
+    def exactness(self) -> str:
+        """How well the shares add up to the change, and where they do not, why."""
+        left = self.residual
+        scale = max(abs(self.change), abs(self.predicted))
+        fractions = any(isinstance(entry.value, Fraction) for entry in self.parameters)
+        if self.method == "exact":
+            if left == 0:
+                return "The shares are exact fractions: they add up to the change, and nothing is left over."
+            return (
+                f"The shares leave {signed(left)} over: on the way something switches at an irrational place, which is "
+                "known to 2^-120."
+            )
+        if not isfinite(self.highest) or self.highest > 1e6 * max(scale, abs(self.before), abs(self.after)):
+            return (
+                "On the way the loss goes through infinity (a pole), where no gradient can be added up: the shares "
+                f"leave {signed(left)} over, and explain nothing."
+            )
+        how = f" ({self.method}, cut at {len(self.cuts)} switches)" if self.cuts else f" ({self.method})"
+        if not abs(left) <= 1e-3 * scale:
+            return (
+                f"The shares do not add up to the change, {signed(left)} is left over: the loss jumps on the way{how}."
+            )
+        if fractions:
+            return (
+                f"The shares leave {signed(left)} over: along the step the loss is no polynomial of fractions, so they "
+                f"were computed with floats{how}."
+            )
+        return f"The shares add up to the change but for {signed(left)}{how}."
+
     def _table(self, rows: int | None) -> Table:
         body = [_row(entry) for entry in self.by_share[:rows]]
-        total = ("all", "", "", "", signed(self.predicted), signed(self.alone), "", signed(self.change - self.residual))
-        notes = [
-            *rest(len(self.parameters), rows, "parameters"),
-            self.lesson,
-            f"The shares ({self.method}, cut at {len(self.cuts)} switches) leave a residual of {signed(self.residual)}.",
-        ]
+        total = ("all", "", "", "", cell(self.predicted), cell(self.alone), "", cell(self.change - self.residual))
+        notes = [*rest(len(self.parameters), rows, "parameters"), self.lesson, self.exactness]
         columns = ("parameter", "value", "gradient", "step", "predicted", "alone", "curvature", "share")
-        return Table(columns, [*body, total], notes=notes)
+        return Table(columns, [*body, total], notes=notes, spare=("curvature", "value", "step"))
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import waterfall
+        """The network coloured by shares above its parameters' promises, changes alone and shares as bars.
 
-        return waterfall(self)
+        The network is in the SVG, where the step was explained for neurons and they still have the weights of the step;
+        matplotlib's figure is the bars.
+        """
+        return _StepPlot(self)
+
+
+class _StepPlot(Plot):
+    """The bars of a step, and in the SVG the network above them."""
+
+    def __init__(self, report: StepReport) -> None:
+        self.report = report
+        lesson = " ".join((report.lesson, report.exactness))
+        super().__init__(_lanes(report, report.title), lesson)
+
+    def to_svg(self) -> str:
+        network = _network(self.report)
+        if network is None:
+            return super().to_svg()
+        lanes = Plot(_lanes(self.report, ""))
+        return stacked(self.report.title, self.summary, [network, lanes.to_svg()])
+
+
+def _network(report: StepReport) -> str | None:
+    """The network that the step was explained for, its weights coloured by their shares; None where there is none."""
+    if report.loss is None:
+        return None
+    nodes = {node.label: node for node in graph.leaves(report.loss) if node.label}
+    if any(entry.name not in nodes or nodes[entry.name].data != entry.value for entry in report.parameters):
+        return None
+    try:
+        return draw_dot(report.loss, depth="neurons", report=report).to_svg()
+    except (ValueError, ImportError, graphviz.ExecutableNotFound):  # no neurons, or nothing to lay them out with
+        return None
+
+
+LANES = (("promised", "predicted", "gradient · step"), ("alone", "alone", "if only it moved"),
+         ("share", "share", "of what really happened"))  # fmt: skip
+
+
+def _lanes(report: StepReport, title: str) -> Any:
+    """Three columns of bars on one scale, the largest share first; a longer promise is cut off, with its number."""
+    called = short_names(entry.name for entry in report.parameters)
+    found = [entry for entry in report.by_share[:BARS] if entry.has_path]
+    others = report.by_share[len(found) :]
+    names = [called[entry.name] for entry in found]
+    columns: dict[str, list[Number]] = {kind: [getattr(e, kind) for e in found] for _, kind, _ in LANES}
+    if others:
+        names.append(f"{len(others)} others")
+        for _, kind, _ in LANES:
+            columns[kind].append(sum(getattr(entry, kind) for entry in others))
+    totals = {"predicted": report.predicted, "alone": report.alone, "share": report.change}
+    numbers = {kind: [as_float(x) for x in column] for kind, column in columns.items()}
+    true = [abs(x) for kind in ("alone", "share") for x in numbers[kind] if isfinite(x)]
+    promised = [abs(x) for x in numbers["predicted"] if isfinite(x)]
+    limit = min(max([*true, *promised], default=0.0), 3 * max(true, default=0.0)) or max([*promised, 1e-300])
+    room = 1.9 * limit
+    signs = [x for column in numbers.values() for x in column]
+    sides = (-room if any(x < 0 for x in signs) else -0.15 * limit, room if any(x > 0 for x in signs) else 0.15 * limit)
+    with canvas(74 + ROW * (len(names) + 1), 1, 3, title=title, sharey=True) as (figure, grid):
+        for axes, (word, kind, meaning) in zip(grid[0], LANES, strict=True):
+            for place, x in enumerate(numbers[kind]):
+                tip = max(min(x, 1.12 * limit), -1.12 * limit) if isfinite(x) else 0.0
+                axes.barh(place, tip, color=colour(x), height=0.72)
+                if abs(x) > 1.12 * limit:  # a white gap says that the bar is longer
+                    axes.barh(place, 0.03 * limit, left=0.9 * tip, color="white", height=0.76)
+                number_at(axes, x, place, tip)
+            axes.annotate(f"all {shown_signed(totals[kind], 3)}", (0, len(names)), va="center", fontweight="bold",
+                          ha="right" if sides[0] < -limit else "left", color=colour(totals[kind]))  # fmt: skip
+            axes.axvline(0, color=NEUTRAL, linewidth=0.8)
+            axes.set_xlim(*sides)
+            axes.set_title(f"{word}: {meaning}", fontsize=SMALL)
+            axes.grid(False)
+            axes.set_xticks([])
+            axes.spines[:].set_visible(False)
+            axes.tick_params(axis="y", length=0)
+        grid[0, 0].set_ylim(len(names) + 0.6, -0.6)
+        grid[0, 0].set_yticks(range(len(names) + 1), [*names, "the whole step"])
+        figure.supxlabel("change of the loss: blue lowers it, orange raises it; one scale", fontsize=SMALL)
+    return figure
+
+
+def weight_pictures(report: _Entries, layer: Any, shape: tuple[int, int] = (8, 8)) -> Plot:
+    """Draw every neuron's weights as two pictures: what each really did to the loss, and what was promised, on one scale.
+
+    Args:
+        report: an explained step of a model that holds the layer, or many steps' sums.
+        layer: its parameters' labels are their names in the report.
+        shape: (height, width) of the picture that the neurons look at.
+
+    Raises:
+        ImportError: matplotlib is missing.
+        KeyError: the report does not have one of the layer's weights.
+        ValueError: a neuron has not as many weights as the shape has pixels.
+    """
+    entries = {entry.name: entry for entry in report.parameters}
+    found = [[entries[w.label] for w in neuron.w] for neuron in layer.neurons]
+    shares = [[as_float(entry.share) for entry in row] for row in found]
+    promises = [[as_float(entry.predicted) for entry in row] for row in found]
+    sums = [sum(row) for row in shares]
+    most = max(range(len(sums)), key=lambda i: abs(sums[i]))
+    verb = "lowered" if sums[most] < 0 else "raised" if sums[most] > 0 else "did not change"
+    by = f", by {cell(abs(sums[most]), sign=False)} of {cell(sum(sums))} that all did" if sums[most] else ""
+    kinds = [
+        Pictures("share", shares, "what the weight did to the loss: blue lowered it, orange raised it", EFFECTS),
+        Pictures("promised", promises, "what its gradient promised, gradient · step; its own scale", EFFECTS),
+    ]
+    title = f"The weights of neuron {most} {verb} the loss{' most' if sums[most] else ''}{by}"
+    return plot_pictures([f"neuron {i}" for i in range(len(found))], kinds, shape, title)
+
+
+class _Entry(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def share(self) -> Number: ...
+    @property
+    def predicted(self) -> Number: ...
+
+
+class _Entries(Protocol):
+    @property
+    def parameters(self) -> Sequence[_Entry]: ...
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return f"{shown} and {len(names) - 3} others" if len(names) > 3 else shown
 
 
 def _row(entry: ParameterStep) -> tuple[str, ...]:
     if not entry.has_path:
-        return entry.name, show(entry.value), "no path", "0", "0", "0", "0", "0"
+        return entry.name, cell(entry.value, sign=False), "no path", "0", "0", "0", "0", "0"
     changes = (entry.gradient, entry.step, entry.predicted, entry.alone, entry.curvature, entry.share)
-    return entry.name, show(entry.value), *map(signed, changes)
+    return entry.name, cell(entry.value, sign=False), *map(cell, changes)
 
 
 def explain_step(
     loss: Value,
-    parameters: Parameters,
-    lr: Any,
+    parameters: Parameters | Optimizer,
+    lr: Any = None,
     *,
     tolerance: float = 1e-9,
     budget: int | None = None,
     progress: bool | None = None,
 ) -> StepReport:
-    """What a step -lr · gradient would do to a recorded loss, and what each parameter's part in it is.
+    """Explain what a step -lr · gradient would do to a recorded loss, and what each parameter's part in it is.
 
-    Nothing moves: the graph, its `.data` and its `.grad` stay as they are.
+    An optimizer in place of the parameters explains the step that it would make, with its own rate and its momentum, from
+    the gradients that `backward` has left. Nothing moves: the graph, its `.data` and its `.grad` stay as they are.
 
     Cost, with N the nodes of the graph that depend on a parameter: the gradient, a constant times N. Each parameter's
     `alone` evaluates its own dependents again (a neuron in one node costs its fan-in); its `curvature` is a
@@ -149,8 +321,8 @@ def explain_step(
 
     Args:
         loss: a recorded loss, of one sample or of many.
-        parameters: a module, names to Values, or Values (named by their labels).
-        lr: the learning rate. Beside fractions it is taken as a fraction.
+        parameters: a module, names to Values, Values (named by their labels), or an optimizer.
+        lr: the learning rate; not for an optimizer, which has its own. Beside fractions it is taken as a fraction.
         tolerance: how exactly the shares are to add up, relative to the change (or its prediction, if that is larger).
         budget: the most gradients to compute for the shares; None for 64 to 4,096, fewer for larger graphs.
         progress: True for a progress bar (tqdm), False for none, None for one on a terminal that has tqdm.
@@ -161,12 +333,19 @@ def explain_step(
     (42.25, 27.04, -13.689)
 
     Raises:
-        TypeError: the loss or a parameter is not a Value, or a number is none.
+        TypeError: the loss or a parameter is not a Value, a number is none, or there is no lr, or one beside an optimizer.
         ValueError: the loss or its gradient is not finite, before or after the step; a number is out of its range; a
             parameter occurs twice; none of the parameters is one that the loss depends on; or the graph is out of date.
     """
-    check_positive("lr", lr)
-    lr = number(lr)
+    if isinstance(parameters, Optimizer):
+        if lr is not None:
+            raise TypeError("expected no lr beside an optimizer, which has its own rate")
+        by_name = named(parameters.parameters)
+        moves = dict(zip(by_name, parameters.moves(), strict=True))
+        return _explain(loss, by_name, None, moves, tolerance, budget, progress)
+    if lr is None:
+        raise TypeError("expected a learning rate lr, or an optimizer in place of the parameters")
+    lr = number(check_positive("lr", lr))
     return _explain(loss, parameters, lr, None, tolerance, budget, progress)
 
 
@@ -216,6 +395,8 @@ def _explain(
     delta = {slots[name]: step for name, step in _steps(by_name, slots, adjoints, lr, moves).items() if name in slots}
     line = Line(replay, delta, backward)
     before, after = loss.data, line.look(one(loss.data)).loss
+    if after != after:
+        raise ValueError("the step would make the loss nan, which is no number: it leaves the domain of an operation")
     if not isfinite(after):
         raise ValueError(f"the step would make the loss {after}: it is too large to be explained")
     with progress_bar(progress, len(slots), "parameter") as bar:
@@ -246,6 +427,8 @@ def _explain(
         lr=lr,
         method=found.method,
         cuts=tuple(found.cuts),
+        highest=found.highest,
+        loss=loss,
     )
 
 

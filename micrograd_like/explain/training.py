@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from micrograd_like.drawing.plots import Plot
-from micrograd_like.explain.report import Report, Table, check_count, check_positive, rest, signed
+from micrograd_like.drawing.figure import Plot
+from micrograd_like.explain.canvas import BARS, named_bars, short_names
+from micrograd_like.explain.report import Report, Table, cell, check_count, check_positive, rest, signed
 from micrograd_like.explain.step import StepReport, explain_move
 from micrograd_like.ieee import Number
 from micrograd_like.training import Step
@@ -66,7 +67,7 @@ class ExplainSteps(Report):
         report = explain_move(
             step.loss, parameters, moves, tolerance=self.tolerance, budget=self.budget, progress=False
         )
-        self.reports.append(report)
+        self.reports.append(replace(report, loss=None))  # what it was recorded with is not kept
         self.explained += 1
         self.change += report.change
         self.predicted += report.predicted
@@ -101,15 +102,16 @@ class ExplainSteps(Report):
 
     def _table(self, rows: int | None) -> Table:
         body = [
-            (total.name, signed(total.predicted), signed(total.share), str(total.helped), str(total.hurt))
+            (total.name, cell(total.predicted), cell(total.share), str(total.helped), str(total.hurt))
             for total in self.by_share[:rows]
         ]
         shares = sum(total.share for total in self._totals.values())
-        body.append(("all", signed(self.predicted), signed(shares), "", ""))
-        columns = ("parameter", "promised in all", "share in all", "steps it helped", "steps it hurt")
+        body.append(("all", cell(self.predicted), cell(shares), "", ""))
+        columns = ("parameter", "promised", "share", "steps it helped", "steps it hurt")
         return Table(columns, body, notes=rest(len(self._totals), rows, "parameters"))
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import total_shares
-
-        return total_shares(self)
+        """The parameters that did most, for better or worse, as bars."""
+        called = short_names(self._totals)
+        found = [(called[total.name], total.share) for total in self.by_share[: 2 * BARS]]
+        return named_bars(self.title, found, "share in the changes of the loss, all explained steps added up")

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from micrograd_like.drawing.plots import Plot
+from micrograd_like.drawing.figure import Plot
 from micrograd_like.engine import Value
+from micrograd_like.explain.canvas import BARS, named_bars, short_names
 from micrograd_like.explain.replay import Replay
 from micrograd_like.explain.report import Report, Table, check_loss, find, in_carrier, name_of, rest, show, signed
-from micrograd_like.ieee import Number, number
+from micrograd_like.ieee import Number, as_float, number
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,12 @@ class WhatIf(Report):
         return Table(("node", "before", "after", "change"), body, notes=notes)
 
     def plot(self) -> Plot:
-        from micrograd_like.explain.pictures import node_changes
-
-        return node_changes(self)
+        """The nodes that change most, as bars; those with a name, where there are any."""
+        found = [c for c in self.changed if c.node.label] or list(self.changed)
+        called = short_names(c.name for c in found)
+        found = sorted(found, key=lambda c: -abs(as_float(c.after - c.before)))[:BARS]
+        changes = [(called[c.name], c.after - c.before) for c in found]
+        return named_bars(self.title, changes, "change of the number")
 
 
 def what_if(loss: Value, values: Mapping[Any, Any]) -> WhatIf:
@@ -75,11 +79,15 @@ def what_if(loss: Value, values: Mapping[Any, Any]) -> WhatIf:
     (7.0, 0.0, [('w', 2.0, -1.0), ('*', 6.0, -3.0), ('+', 7.0, -2.0), ('ReLU', 7.0, 0.0)])
 
     Raises:
-        TypeError: the loss is not a Value, a key is neither a Value nor a label, or a value is no number.
+        TypeError: the loss is not a Value, values is no mapping, a key is neither a Value nor a label, or a value is no number.
         ValueError: the loss or a value is not finite, nothing is set or something twice, no single node has that label, a Value was computed
             in another graph, or the graph is out of date.
     """
     replay = Replay(check_loss(loss))
+    if not isinstance(values, Mapping):
+        raise TypeError(
+            f"expected values as a mapping from Values or labels to numbers, got {type(values).__name__}: {values!r:.60}"
+        )
     if not values:
         raise ValueError("expected at least one node to set, got none")
     changes: dict[int, Number] = {}

@@ -29,7 +29,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from micrograd_like import pictures
+from micrograd_like.drawing import show as pictures
 from micrograd_like.tutor import characters
 
 QUIT = 255  # an exit status that is no step's number

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from micrograd_like import pictures
+from micrograd_like.drawing import show as pictures
 from micrograd_like.tutor.kernel import Link
 from micrograd_like.tutor.script import Chapter
 

@@ -9,8 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from micrograd_like import Value, draw_dot, pictures, play, show
-from micrograd_like.pictures import FOLDER, to_svg, written
+from micrograd_like import Value, draw_dot, play, show
+from micrograd_like.drawing import show as pictures
+from micrograd_like.drawing.show import FOLDER, to_svg, written
 
 SVG = '<svg xmlns="http://www.w3.org/2000/svg"/>'
 

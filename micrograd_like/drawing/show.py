@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_like._extras import require
+from micrograd_like.drawing.figure import figure_svg
 
 FOLDER = "MICROGRAD_LIKE_PICTURES"  # the environment variable that says where pictures go
 written: list[Path] = []  # the files that this process has written, in order
@@ -25,28 +25,16 @@ def to_svg(picture: Any) -> str:
         TypeError: it is none of these.
     """
     if hasattr(picture, "to_svg"):
-        return _slim(picture.to_svg())
+        return str(picture.to_svg())
     if hasattr(picture, "pipe"):
         return str(picture.pipe("svg", encoding="utf-8"))
     if hasattr(picture, "savefig"):
-        matplotlib, file = require("matplotlib", extra="plots"), io.StringIO()
-        with matplotlib.rc_context({"svg.hashsalt": "micrograd_like"}):
-            picture.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
-        return _slim(file.getvalue())
+        return figure_svg(picture)
     if isinstance(picture, str) and "<svg" in picture:
         return picture
     raise TypeError(
         f"expected a drawing, a report, a figure or an SVG text to show, got {type(picture).__name__}: {picture!r:.60}"
     )
-
-
-def _slim(svg: str) -> str:
-    """The same with outlines to a hundredth of a point, where matplotlib writes millionths."""
-    return re.sub(r' d="[^"]*"', lambda outline: re.sub(r"\d+\.\d{3,}", _rounded, outline[0]), svg)
-
-
-def _rounded(number: re.Match[str]) -> str:
-    return f"{float(number[0]):.2f}".rstrip("0").rstrip(".")
 
 
 def _in_notebook() -> bool:
