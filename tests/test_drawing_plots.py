@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -49,21 +50,25 @@ class TestLearning:
         loss, accuracy = plot_learning(history()).figure.axes
         steps = [10.0, 20.0, 30.0, 40.0]
         assert lines(loss)["one step's mini-batch"] == [list(map(float, range(1, 41))), history().losses]
-        assert lines(loss)["training, mean of the epoch"] == [steps, [1, 1 / 2, 1 / 3, 1 / 4]]
+        assert lines(loss)["training"] == [steps, [1, 1 / 2, 1 / 3, 1 / 4]]
         assert lines(loss)["held-out"] == [steps, [1.25, 1.25 / 2, 1.25 / 3, 1.25 / 4]]
         assert lines(accuracy)["held-out"] == [steps, [0.4, 0.5, 0.6000000000000001, 0.7000000000000001]]
-        assert loss.get_title("left") == "Loss: held-out from 1.25 to 0.3125"
-        assert accuracy.get_title("left") == "Accuracy: held-out from 40.0% to 70.0%"
+        assert [text.get_text() for text in accuracy.texts] == ["training", "held-out"]
+        assert plot_learning(history()).title == (
+            "The loss falls from 1.25 to 0.312 on samples it never saw; it gets 70.0% right, 40.0% after the first epoch"
+        )
 
     def test_leaves_out_what_was_not_measured(self):
         (loss,) = plot_learning(history(held_out=False, accuracy=False)).figure.axes
         assert "held-out" not in lines(loss)
-        assert loss.get_title("left") == "Loss"
+        assert plot_learning(history(held_out=False, accuracy=False)).title == "The loss falls from 1 to 0.25"
         assert len(plot_learning(history(held_out=False)).figure.axes) == 2
 
     def test_a_training_stopped_within_its_first_epoch_has_steps_only(self):
         (loss,) = plot_learning(History([3.0, 2.0], [])).figure.axes
         assert lines(loss) == {"one step's mini-batch": [[1.0, 2.0], [3.0, 2.0]]}
+        rising = plot_learning(History([3.0, 2.0, 4.0], []))
+        assert rising.title == "The loss rises from 3 to 4 (2 at its lowest)"
 
     def test_an_empty_history_is_an_error(self):
         with pytest.raises(ValueError, match="expected a history with at least one step"):
@@ -73,7 +78,7 @@ class TestLearning:
 def pictures(plot):
     """title → rows of numbers, of every picture in the plot"""
     return [
-        (axes.get_title("left"), axes.collections[0].get_array().filled(math.nan).tolist())
+        (axes.get_title("left"), axes.collections[0].get_array().filled(math.nan).tolist() if axes.collections else [])
         for axes in plot.figure.axes
         if axes.get_title("left")
     ]
@@ -84,13 +89,26 @@ class TestWeights:
         layer = trained_layer()
         shown = pictures(plot_weights(layer, shape=(2, 3)))
         assert [title for title, _ in shown] == [
-            *[f"neurons[{i}]\nweights" for i in range(5)],
+            *[f"neuron {i}\nweights" for i in range(5)],
             *["\ngradients"] * 5,
         ]
         for neuron, (_, pixels) in zip(layer.neurons, shown, strict=False):
             assert pixels == [[w.data for w in neuron.w[:3]], [w.data for w in neuron.w[3:]]]
         for neuron, (_, pixels) in zip(layer.neurons, shown[5:], strict=True):
-            assert pixels == [[w.grad for w in neuron.w[:3]], [w.grad for w in neuron.w[3:]]]
+            slopes = [[w.grad for w in neuron.w[:3]], [w.grad for w in neuron.w[3:]]]
+            assert pixels == (slopes if any(w.grad for w in neuron.w) else [])
+
+    def test_weights_since_the_start_show_how_far_each_has_moved(self):
+        layer = trained_layer(backward=False)
+        before = {w.label: w.data for neuron in layer.neurons for w in neuron.w}
+        layer.neurons[2].w[4].data += 0.5
+        plot = plot_weights(layer, shape=(2, 3), since=before)
+        moved = pictures(plot)
+        assert [any(map(any, pixels)) for _, pixels in moved] == [False, False, True, False, False]
+        assert moved[2][1] == [[0.0, 0.0, 0.0], [0.0, 0.5, 0.0]]
+        assert plot.title == "What 5 neurons learned: neuron 2 moved its weights most"
+        with pytest.raises(KeyError):
+            plot_weights(layer, shape=(2, 3), since={})
 
     def test_one_colour_scale_serves_all_neurons_and_has_zero_in_its_middle(self):
         layer = trained_layer()
@@ -104,7 +122,7 @@ class TestWeights:
         assert len(pictures(plot_weights(trained_layer(), shape=(2, 3), gradients=False))) == 5
 
     def test_a_wrong_shape_is_named(self):
-        with pytest.raises(ValueError, match=r"expected 8 × 8 = 64 weights, neurons\[0\] has 6"):
+        with pytest.raises(ValueError, match=r"expected 8 × 8 = 64 weights, neuron 0 has 6"):
             plot_weights(Layer(6, 2))
 
     def test_numbers_that_are_not_finite_are_grey(self):
@@ -126,6 +144,17 @@ class TestPlot:
         assert ElementTree.fromstring(text).tag == "{http://www.w3.org/2000/svg}svg"
         assert "<dc:date>" not in text
         assert "fill: #ffffff" not in text
+        assert "<text" in text  # which can be selected and searched, where outlines of letters cannot
+        root = ElementTree.fromstring(text)
+        svg = "{http://www.w3.org/2000/svg}"
+        assert root.get("role") == "img"
+        assert root.find(f"{svg}title").text == plot.title
+        assert root.find(f"{svg}desc").text == plot.summary != ""
+        assert float(root.get("width")) == 880
+        sizes = {float(size) for size in re.findall(r"font-size: ([\d.]+)px", text)}
+        assert sizes
+        assert min(sizes) >= 11
+        assert root.get("font-family").startswith("'DejaVu Sans',")
         plot.savefig(tmp_path / "learning.png")
         assert (tmp_path / "learning.png").stat().st_size > 1000
 

@@ -164,3 +164,10 @@ def test_the_graph_is_not_walked_deeper_than_the_stack():
     (path,) = paths(y, x)
     assert len(path.edges) == 30_000
     assert len(nodes(y)) == 30_001
+
+
+def test_the_note_says_which_part_of_the_sum_of_sizes_is_shown():
+    x = Value(1.0, label="x")
+    answer = paths(x * 3.0 - x * 1.0, x)
+    assert answer.text(rows=1).splitlines()[-1] == "Shown: 1 of 2 paths, with 75.0% of the sum of sizes Σ|product|."
+    assert answer.text().splitlines()[-1] == "Shown: 2 of 2 paths, with 100.0% of the sum of sizes Σ|product|."

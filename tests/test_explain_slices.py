@@ -52,6 +52,17 @@ def test_the_sentence_tells_promise_and_truth():
     assert len(loss_slice(loss, w, 1.0).text(rows=None).splitlines()) > 101
 
 
+def test_a_slice_reaches_as_far_as_the_parameter_is_large_and_beyond_its_step():
+    def ends(w, **options):
+        points = loss_slice(w * w, w, **options).points
+        return points[0][0], points[-1][0]
+
+    assert ends(Value(0.25, label="w")) == (-0.75, 1.25)
+    assert ends(Value(-3.0, label="w")) == (-6.0, 0.0)
+    assert ends(Value(1.0, label="w"), lr=2.0) == (-5.0, 7.0)
+    assert ends(Value(Fraction(1, 2), label="w")) == (Fraction(-1, 2), Fraction(3, 2))
+
+
 def test_a_parameter_without_a_path_is_flat():
     curve = loss_slice(Value(1.0) * 2.0, Value(5.0, label="stranger"), 1.0, lr=0.1)
     assert (curve.gradient, curve.alone, curve.predicted, curve.has_path) == (0, 0, 0, False)
@@ -64,7 +75,7 @@ def test_a_parameter_without_a_path_is_flat():
     [
         ({"span": 0.0}, ValueError, "expected span as a finite number above 0"),
         ({"span": -1.0}, ValueError, "expected span as a finite number above 0"),
-        ({"span": None}, TypeError, "expected span as a number above 0"),
+        ({"span": "1"}, TypeError, "expected span as a number above 0"),
         ({"span": 1.0, "lr": -1.0}, ValueError, "expected lr as a finite number above 0"),
         ({"span": 1.0, "points": 2}, ValueError, "expected points as a whole number of at least 3"),
     ],

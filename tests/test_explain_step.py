@@ -101,11 +101,14 @@ def test_the_table_shows_the_largest_shares_and_the_sums():
     model, loss = tanh_case()
     report = explain_step(loss, model, 0.5)
     lines = str(report).splitlines()
-    assert lines[0] == report.title
-    assert lines[2].split() == ["parameter", "value", "gradient", "step", "predicted", "alone", "curvature", "share"]
-    assert [line.split()[0] for line in lines[4:14]] == [entry.name for entry in report.by_share[:10]]
-    assert lines[14].startswith("all")
+    assert " ".join(lines[:2]) == report.title
+    assert lines[3].split() == ["parameter", "gradient", "step", "predicted", "alone", "share"]
+    assert [line.split()[0] for line in lines[5:15]] == [entry.name for entry in report.by_share[:10]]
+    assert lines[15].startswith("all")
     assert "… and 27 more parameters" in lines
+    assert "Left out for lack of room: curvature, value." in lines
+    wide = ["parameter", "value", "gradient", "step", "predicted", "alone", "curvature", "share"]
+    assert report.text(width=200).splitlines()[2].split() == wide
     assert len(report.text(rows=None).splitlines()) == len(lines) + 27 - 1
     assert repr(report) == str(report)
 
@@ -219,3 +222,55 @@ def test_a_batch_of_several_outputs_is_explained_too():
     report = explain_step(loss, model, 0.5)
     assert abs(report.residual) < 1e-9
     assert report.change < 0
+
+
+def test_a_step_into_infinity_and_one_into_nan_say_so_in_words():
+    w = Value(0.5, label="w")
+    with pytest.raises(ValueError, match="the step would make the loss inf: it is too large to be explained"):
+        explain_move((w * 1000.0).exp(), [w], {"w": 1.0})
+    with pytest.raises(ValueError, match="the step would make the loss nan, which is no number: it leaves the domain"):
+        explain_move(w.sqrt(), [w], {"w": -1.0})
+
+
+def test_shares_across_a_pole_say_that_they_explain_nothing():
+    w = Value(1.0, label="w")
+    report = explain_move(1 / w, [w], {"w": -3.0})
+    assert report.change == -1.5
+    assert not abs(report.residual) < 1e-3
+    assert report.exactness.startswith("On the way the loss goes through infinity (a pole)")
+    assert "pole" in str(report)
+
+
+def test_fractions_leave_nothing_over_or_the_report_says_why():
+    w = Value(Fraction(1, 3), label="w")
+    exact = explain_move(abs(w * w - w), [w], {"w": Fraction(2)})
+    assert (exact.method, exact.residual) == ("exact", 0)
+    assert exact.exactness == "The shares are exact fractions: they add up to the change, and nothing is left over."
+    irrational = explain_move(abs(w * w - 2) * w, [w], {"w": Fraction(2)})
+    assert irrational.method == "exact"
+    assert 0 < abs(irrational.residual) < Fraction(1, 2**100)
+    assert "something switches at an irrational place, which is known to 2^-120" in irrational.exactness
+    curved = explain_move(1 / (w + 1), [w], {"w": Fraction(2)})
+    assert "no polynomial of fractions, so they were computed with floats" in curved.exactness
+
+
+def test_an_optimizer_explains_the_step_that_it_would_make():
+    model, loss = tanh_case()
+    optimizer = SGD(model.parameters(), lr=0.25, momentum=0.5)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.velocities = [0.01 * k for k in range(len(optimizer.parameters))]
+    moves = optimizer.moves()
+    report = explain_step(loss, optimizer)
+    assert [entry.step for entry in report.parameters] == moves
+    assert [entry.name for entry in report.parameters] == [name for name, _ in model.named_parameters()]
+    with pytest.raises(TypeError, match="no lr beside an optimizer"):
+        explain_step(loss, optimizer, 0.1)
+    with pytest.raises(TypeError, match="expected a learning rate lr, or an optimizer"):
+        explain_step(loss, model)
+
+
+def test_changes_alone_that_are_no_numbers_are_named():
+    v, w = Value(1.0, label="v"), Value(1.0, label="w")
+    report = explain_move((v + w).sqrt(), [v, w], {"v": -2.5, "w": 2.5})
+    assert report.lesson.startswith("Alone, v would make the loss infinite or no number at all")

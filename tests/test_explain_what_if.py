@@ -64,6 +64,8 @@ def test_the_table_shows_old_beside_new():
     ]
     assert what_if(w * 3.0, {w: 3.0}).title == "The loss would rise from 6 to 9: +3"
     assert what_if(w * 3.0, {w: 2.0}).title == "The loss would stay 6"
+    assert what_if(w * 3.0, {w: 1.9}).title == "The loss would fall from 6 to 5.7: -0.3"
+    assert what_if(w * 3.0, {w: 2.1}).title == "The loss would rise from 6 to 6.3: +0.3"
 
 
 def test_a_parameter_without_a_path_says_so():
@@ -90,6 +92,8 @@ def test_many_changed_nodes_are_cut_short():
 @pytest.mark.parametrize(
     ("values", "error", "message"),
     [
+        (3, TypeError, "expected values as a mapping from Values or labels to numbers, got int: 3"),
+        ([("w", 1.0)], TypeError, "expected values as a mapping from Values or labels to numbers, got list"),
         ({}, ValueError, "at least one node to set"),
         ({"w": float("nan")}, ValueError, "expected a finite number for w, got nan"),
         ({"w": "1"}, TypeError, "expected a real number"),

@@ -12,7 +12,7 @@ PACKAGE = Path(micrograd_like.__file__).parent
 # From the bottom to the top. A module imports only from lines above its own, or from its own.
 LEVELS = [
     {"_extras", "caller", "checks", "ieee", "graph", "order"},
-    {"data", "pictures"},
+    {"data"},
     {"ops"},
     {"engine"},
     {"functional", "anomaly"},
@@ -81,6 +81,29 @@ def test_the_compilers_stages_know_the_ones_before_them_only() -> None:
                 other = imported.split(".")[2]
                 if other in COMPILER:
                     assert other in COMPILER[:place], f"compiler/{name}.py imports {other}, which comes after it"
+
+
+def test_no_file_imports_itself_in_a_circle() -> None:
+    files = {".".join(module.with_suffix("").parts).removesuffix(".__init__"): module for module in MODULES}
+
+    def needs(file: str) -> set[str]:
+        found = set()
+        for imported in imports(files[file]):
+            path = imported.split(".")[1:] if imported.startswith("micrograd_like.") else []
+            known = [".".join(path[:n]) for n in range(len(path), 0, -1) if ".".join(path[:n]) in files]
+            found |= set(known[:1]) - {file}
+        return found
+
+    done: set[str] = set()
+    for first in files:
+        waiting = [[first]]
+        while waiting:
+            way = waiting.pop()
+            for following in needs(way[-1]) - done:
+                assert following not in way, f"imports in a circle: {' → '.join([*way, following])}"
+                waiting.append([*way, following])
+            if not needs(way[-1]) - done:
+                done.add(way[-1])
 
 
 def _imported_by(name: str) -> set[str]:

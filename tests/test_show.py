@@ -60,14 +60,6 @@ def test_a_figure_gives_the_same_bytes_each_time():
     assert "<dc:date>" not in to_svg(figure())
 
 
-def test_outlines_are_rounded_and_nothing_else():
-    class Precise:
-        def to_svg(self):
-            return '<svg transform="scale(0.015625)"><path d="M 1.234567 -20.999999 L 3.5 4 "/></svg>'
-
-    assert to_svg(Precise()) == '<svg transform="scale(0.015625)"><path d="M 1.23 -21 L 3.5 4 "/></svg>'
-
-
 @pytest.mark.parametrize("picture", [None, 3, "text", b"<svg/>", Value(1.0)])
 def test_what_is_no_picture_is_refused(picture, tmp_path):
     with pytest.raises(TypeError, match="expected a drawing, a report, a figure or an SVG text to show"):

@@ -116,14 +116,15 @@ def figure_svg(figure: Any, title: str = "", summary: str = "") -> str:
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", file.getvalue(), count=1, flags=re.DOTALL)
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"(font: (?:\w+ )*[\d.]+px )'DejaVu Sans'(, sans-serif)?", rf"\g<1>{_FONTS}", svg)
+    svg = re.sub(r" ?font-family: 'DejaVu Sans'[^;\"]*;?", "", svg)  # said once, for the whole picture
+    svg = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", svg)
     svg = re.sub(r"<g id=\"(?:text|line2d|patch|figure|axes|xtick|ytick|matplotlib\.axis)_\d+\">", "<g>", svg)
     svg = re.sub(r' d="[^"]*"', lambda outline: re.sub(r"\d+\.\d{3,}", _rounded, outline[0]), svg)
     head, rest = svg.split(">", 1)
     head = re.sub(r'="([\d.]+)pt"', lambda size: f'="{float(size[1]):g}"', head)
     names = f"\n <title>{escape(visible(title))}</title>" if title else ""
     names += f"\n <desc>{escape(visible(summary))}</desc>" if summary else ""
-    return f'{head} role="img">{names}{rest}'
+    return f'{head} role="img" font-family="{_FONTS}">{names}{rest}'
 
 
 _FONTS = FONT.replace('"', "'")
