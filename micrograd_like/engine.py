@@ -46,22 +46,21 @@ def _unary(op: Operation) -> Callable[[Value], Value]:
 
 
 def _binary(op: Operation) -> Callable[[Value, Any], Value]:
-    function = op.function
-    quick = getattr(function, "__wrapped__", function)  # without its care for fractions beyond the range of floats
+    quick = getattr(op.function, "__wrapped__", op.function)  # without its care for what is beyond the range of floats
 
     def method(self: Value, other: Any) -> Any:
-        if type(other) is Value:
-            data = other.data
-        elif type(other) is float:
-            data = other
-        elif type(other) is int and type(self.data) is float:
-            data = other = ieee.as_float(other)
-        else:
-            return self.__record__(op, (self, other))
         try:
+            if type(other) is Value:
+                data = other.data
+            elif type(other) is float:
+                data = other
+            elif type(other) is int and type(self.data) is float:
+                data = other = float(other)
+            else:
+                return self.__record__(op, (self, other))
             return record(op, self, other, quick(self.data, data))
         except OverflowError:
-            return record(op, self, other, function(self.data, data))
+            return self.__record__(op, (self, other))
 
     return _named(method, op)
 
@@ -70,8 +69,9 @@ def _reflected(op: Operation) -> Callable[[Value, Any], Value]:
     function = op.function
 
     def method(self: Value, other: Any) -> Any:
-        if type(self.data) is float and (type(other) is float or type(other) is int):
+        if type(other) is int and type(self.data) is float:
             other = ieee.as_float(other)
+        if type(other) is float and type(self.data) is float:
             return record(op, other, self, function(other, self.data))
         return self.__record__(op, (other, self))
 
@@ -114,7 +114,7 @@ class Value:
     def __init__(self, data: Any, label: str = "") -> None:
         if not isinstance(label, str):
             raise TypeError(f"expected a text as label, got {type(label).__name__}: {label!r:.60}")
-        self.data = number(data)
+        self.data = data if type(data) is float else number(data)
         self.grad = 0
         self.label = label
         self.op = self.left = self.right = self._mark = None
@@ -145,16 +145,16 @@ class Value:
         for node in order:
             node.grad = 0
         self.grad += one(self.data)
-        node_type = Value
+        kind, watch = Value, watch_backward
         for node in reversed(order):
             g = node.grad
             if type(g) is int:  # nothing flowed here: 0 times an infinite derivative further down would be nan
                 node.grad = ieee.zero(node.data)
                 continue
-            if (watch := watch_backward) is not None:
+            if watch is not None:
                 watch(node)
             try:
-                node.op.pull(node, g, node_type)
+                node.op.pull(node, g, kind)
             except OverflowError:
                 _pull_as_floats(node, g)
 
@@ -318,7 +318,9 @@ def _pull_as_floats(node: Value, g: Number) -> None:
     """The chain rule through a node where a fraction beyond the range of floats meets one: it counts as an infinity."""
     assert node.op is not None
     operands = node.operands
-    for x, d in zip(operands, node.op.vjp_of_numbers(g, node.data, *map(_data, operands)), strict=True):
+    adjoints = node.op.vjp_of_numbers(g, node.data, *map(_data, operands))
+    for i in node.op.order(len(operands)):
+        x, d = operands[i], adjoints[i]
         if type(x) is Value and d is not None:
             x.grad = ieee.add(x.grad, d)
 
@@ -357,13 +359,11 @@ def linear(row: Vector, inputs: Vector | tuple[Any, ...], op: Operation = ops.do
         ValueError: there are no weights, or not as many as inputs.
     """
     weights = row.items
-    if len(weights) != len(inputs) + 1 or len(weights) == 1:
-        raise ValueError(
-            f"expected {len(weights) - 1 or 'at least one'} inputs, one for each weight, got {len(inputs)}"
-        )
-    if type(inputs) is not Vector:
-        return op(*weights, *inputs)
-    xs = inputs.items
+    xs = inputs.items if type(inputs) is Vector else inputs
+    if len(weights) - len(xs) != 1 or not xs:
+        raise ValueError(f"expected {len(weights) - 1 or 'at least one'} inputs, one for each weight, got {len(xs)}")
+    if xs is inputs:
+        return op(*weights, *xs)
     try:
         total = weights[-1].data
         if type(xs[0]) is Value:
@@ -412,7 +412,9 @@ def gradient(output: Value, inputs: Value | Iterable[Value]) -> Value | list[Val
         if node not in adjoints:
             continue
         operands = node.operands
-        for x, d in zip(operands, node.op.vjp(adjoints[node], node, *operands), strict=True):
+        flows = node.op.vjp(adjoints[node], node, *operands)
+        for i in node.op.order(len(operands)):
+            x, d = operands[i], flows[i]
             if d is not None and x in wanted:
                 adjoints[x] = ops.add(adjoints.get(x, 0), d) if x in adjoints or _data(d) == 0 else d
     results = [adjoints[x] if x in adjoints else ieee.zero(x.data) for x in sources]

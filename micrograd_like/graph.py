@@ -18,14 +18,21 @@ _one_at_a_time = RLock()
 class Vector:
     """Operands that are read together, such as a layer's inputs: one object for all nodes that share it."""
 
-    __slots__ = ("items", "_mark")
+    __slots__ = ("items", "_recorded", "_mark")
 
     items: tuple[Any, ...]
+    _recorded: tuple[Any, ...] | None  # those that a walk goes to, the last one first; found by the first walk
     _mark: object
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.items = tuple(items)
-        self._mark = None
+        self._recorded = self._mark = None
+
+    def recorded(self, kind: Any) -> tuple[Any, ...]:
+        """The items that are of this kind and no leaves, the last one first."""
+        if self._recorded is None:
+            self._recorded = tuple([x for x in self.items[::-1] if type(x) is kind and x.op is not None])
+        return self._recorded
 
     def __len__(self) -> int:
         return len(self.items)
@@ -54,7 +61,7 @@ def _topological(roots: tuple[Any, ...]) -> list[Any]:
     # On the stack is the way from a root down to here: nodes whose right operand is done or under way, and for a Vector
     # the iterator over those of its items that still have to be looked at.
     kind, walk, order = type(roots[0]), object(), []
-    stack: list[Any] = [reversed(roots)]
+    stack: list[Any] = [iter([root for root in reversed(roots) if root.op is not None])]
     while stack:
         top = stack.pop()
         if type(top) is kind:
@@ -63,14 +70,14 @@ def _topological(roots: tuple[Any, ...]) -> list[Any]:
                 stack.append(top)
             elif type(node) is Vector and node._mark is not walk:
                 node._mark = walk
-                stack += (top, reversed(node.items))
+                stack += (top, iter(node.recorded(kind)))
                 continue
             else:
                 order.append(top)
                 continue
         else:
             for node in top:
-                if type(node) is kind and node._mark is not walk and node.op is not None:
+                if node._mark is not walk:
                     stack.append(top)
                     break
             else:
@@ -85,7 +92,7 @@ def _topological(roots: tuple[Any, ...]) -> list[Any]:
                     continue
             elif type(right) is Vector and right._mark is not walk:
                 right._mark = walk
-                stack.append(reversed(right.items))
+                stack.append(iter(right.recorded(kind)))
                 break
             node = node.left
             if type(node) is not kind or node._mark is walk or node.op is None:

@@ -122,8 +122,9 @@ class Neuron(Module):
         rng: a `random.Random`, or a seed for one; None for the generator of the `random` module.
     """
 
-    __slots__ = ("_row",)  # attributes kept in `__slots__` hold no parameters
-    _row: Vector  # the weights and the bias, which all recorded nodes share
+    __slots__ = ("_row", "_weights")  # attributes kept in `__slots__` hold no parameters
+    _row: Vector  # the weights and the bias, one object for all nodes that are recorded
+    _weights: list[Value]  # what `w` held when `_row` was made
 
     def __init__(
         self, nin: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
@@ -134,11 +135,14 @@ class Neuron(Module):
         self.b = Value(0.0)
         self.nonlin = nonlin
         self.activation = _check_activation(activation)
-        self._row = Vector([*self.w, self.b])
+        self._share_parameters()
 
     def __call__(self, x: Iterable[Any]) -> Any:
         fused = self.nonlin and self.activation == "relu"
-        out = linear(self._weights_and_bias(), vector(x, self.b), ops.relu_dot if fused else ops.dot)
+        if self._weights != self.w or self._row.items[-1] is not self.b:
+            self._share_parameters()
+        inputs = x if type(x) is Vector else vector(x, self.b)
+        out = linear(self._row, inputs, ops.relu_dot if fused else ops.dot)
         if self.nonlin and not fused:
             out = getattr(out, self.activation)() if isinstance(self.activation, str) else self.activation(out)
             if not hasattr(out, "label"):
@@ -146,11 +150,8 @@ class Neuron(Module):
         out.label = self.name
         return out
 
-    def _weights_and_bias(self) -> Vector:
-        held = (*self.w, self.b)
-        if held != self._row.items:
-            self._row = Vector(held)
-        return self._row
+    def _share_parameters(self) -> None:
+        self._row, self._weights = Vector([*self.w, self.b]), list(self.w)
 
     def __repr__(self) -> str:
         return f"{_activation_name(self.activation) if self.nonlin else 'Linear'}Neuron({len(self.w)})"

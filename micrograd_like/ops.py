@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import builtins
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from types import FunctionType
 from typing import Any, TypeVar
 
@@ -41,17 +42,23 @@ def _on_numbers(text: Rule) -> Rule:
     return FunctionType(text.__code__, _NUMBERS, text.__name__, text.__defaults__, text.__closure__)
 
 
-def gate(condition: Any, g: Any, otherwise: Any = None) -> Any:
+def gate(condition: Any, g: Any, otherwise: Any = None, *operands: Any) -> Any:
     """In a rule: g where the condition is positive, else `otherwise`. Either may be None: no gradient flows there.
 
-    A symbol has no number to decide by: both branches are recorded, with 0 for None.
+    With operands `otherwise` is a function of them, called where it is needed. A symbol has no number to decide by: both
+    branches are recorded, with 0 for None.
     """
     if getattr(condition, "is_symbol", False):
+        otherwise = otherwise(*operands) if operands else otherwise
         return where(condition, 0 if g is None else g, 0 if otherwise is None else otherwise)
-    return g if condition > 0 else otherwise
+    return _gate_of_numbers(condition, g, otherwise, *operands)
 
 
-_NUMBERS["gate"] = lambda condition, g, otherwise=None: g if condition > 0 else otherwise
+def _gate_of_numbers(condition: Any, g: Any, otherwise: Any = None, *operands: Any) -> Any:
+    return g if condition > 0 else otherwise(*operands) if operands else otherwise
+
+
+_NUMBERS["gate"] = _gate_of_numbers
 
 
 def _helper(function: _F) -> _F:
@@ -75,6 +82,7 @@ class Operation:
     doc: str = field(default="", kw_only=True)
     formula: str = field(default="", kw_only=True)  # for titles, as `drawing/formula.py` reads it; "" is name(operands)
     pull: Callable[[Any, Number, Any], None] | None = field(default=None, kw_only=True)  # see `_pull_one` and the like
+    order: Callable[[int], Iterable[int]] = field(default=range, kw_only=True)  # in which operands get their sums
     vjp_of_numbers: Callable[..., list[Any]] = field(init=False)  # `vjp`, faster, for plain numbers alone
 
     def __post_init__(self) -> None:
@@ -85,7 +93,7 @@ class Operation:
             self.vjp_of_numbers = ieee.overflow_safe(_on_numbers(self.pullback))
         if self.pull is None:
             factory: Any = {1: _pull_one, 2: _pull_two}.get(len(rules))
-            self.pull = factory(*rules) if factory else _pull_many(self.vjp_of_numbers)
+            self.pull = factory(*rules) if factory else _pull_many(self.vjp_of_numbers, self.order)
 
     @property
     def arity(self) -> int | None:
@@ -137,15 +145,17 @@ def _pull_one(dx: Rule) -> Rule:
 
 def _pull_two(dx: Rule, dy: Rule) -> Rule:
     def pull(node: Any, g: Number, kind: Any) -> None:
-        x, y = node.left, node.right
+        x, y, out = node.left, node.right, node.data
         if type(y) is not kind:
-            if (d := dx(g, node.data, x.data, y)) is not None:
+            if (d := dx(g, out, x.data, y)) is not None:
                 x.grad += d
         elif type(x) is not kind:
-            if (d := dy(g, node.data, x, y.data)) is not None:
+            if (d := dy(g, out, x, y.data)) is not None:
                 y.grad += d
         else:
-            d, e = dx(g, node.data, x.data, y.data), dy(g, node.data, x.data, y.data)
+            a, b = x.data, y.data
+            d = dx(g, out, a, b)
+            e = dy(g, out, a, b)
             if d is not None:
                 x.grad += d
             if e is not None:
@@ -157,11 +167,13 @@ def _pull_two(dx: Rule, dy: Rule) -> Rule:
     return pull
 
 
-def _pull_many(vjp: Rule) -> Rule:
+def _pull_many(vjp: Rule, order: Callable[[int], Iterable[int]]) -> Rule:
     def pull(node: Any, g: Number, kind: Any) -> None:
         operands = node.operands
         data = [x.data if type(x) is kind else x for x in operands]
-        for x, d in zip(operands, _one_for_each(node.op, vjp(g, node.data, *data), data), strict=True):
+        adjoints = _one_for_each(node.op, vjp(g, node.data, *data), data)
+        for i in order(len(operands)):
+            x, d = operands[i], adjoints[i]
             if d is not None and type(x) is kind:
                 try:
                     x.grad += d
@@ -237,9 +249,13 @@ def _sigmoid_prime(x: Any) -> Any:
 
 
 def _pow_by_base(g: Any, out: Any, x: Any, y: Any) -> Any:
-    slope = g * (y * pow(x, y - 1))
-    flat = div(g * y, where(abs(x), x, 1))  # x ** 0 near x = 0: there `slope` would be 0 times an infinity
-    return gate(abs(y), slope, gate(abs(x) * 10**100 - 1, slope, flat))
+    return gate(abs(y), g * (y * pow(x, y - 1)), _zeroth_power_by_base, g, x, y)
+
+
+@_helper
+def _zeroth_power_by_base(g: Any, x: Any, y: Any) -> Any:
+    near_zero = div(g * y, where(abs(x), x, 1))  # where y * x ** (y - 1) would be 0 times an infinity
+    return gate(abs(x) * 10**100 - 1, g * (y * pow(x, y - 1)), near_zero)
 
 
 def _pow_by_exponent(g: Any, out: Any, x: Any, y: Any) -> Any:
@@ -258,7 +274,12 @@ def _relu_dot_pullback(g: Any, out: Any, *operands: Any) -> list[Any]:
     return [*[gate(out, g * x) for x in inputs], gate(out, g), *[gate(out, g * w) for w in weights]]
 
 
-_pull_dot_by_rule = _pull_many(_on_numbers(_dot_pullback))
+def _dot_order(operands: int) -> list[int]:
+    n = operands // 2
+    return [n, *chain.from_iterable(zip(range(n), range(n + 1, operands), strict=True))]
+
+
+_pull_dot_by_rule = _pull_many(_on_numbers(_dot_pullback), _dot_order)
 
 
 def _pull_dot(node: Any, g: Number, kind: Any) -> None:
@@ -269,13 +290,14 @@ def _pull_dot(node: Any, g: Number, kind: Any) -> None:
     if type(weights[0]) is not kind:
         _pull_dot_by_rule(node, g, kind)
         return
-    numbers = [x.data for x in inputs] if type(inputs[0]) is kind else inputs
-    for w, x in zip(weights, numbers):  # noqa: B905 - the last of `weights` is the bias
-        w.grad += g * x
     weights[-1].grad += g
-    if numbers is not inputs:
-        for w, x in zip(weights, inputs):  # noqa: B905
+    if type(inputs[0]) is kind:
+        for w, x in zip(weights, inputs):  # noqa: B905 - the last of `weights` is the bias
+            w.grad += g * x.data
             x.grad += g * w.data
+    else:
+        for w, x in zip(weights, inputs):  # noqa: B905
+            w.grad += g * x
 
 
 @_helper
@@ -359,8 +381,8 @@ where: Operation = row("where", "where", ieee.where, lambda g, out, c, x, y: Non
 max: Operation = row("max", "max", ieee.max, pullback=_max_pullback, switches=lambda *xs: _gap_to_best_other(xs, ieee.max), doc="the largest")
 min: Operation = row("min", "min", ieee.min, pullback=_min_pullback, switches=lambda *xs: _gap_to_best_other(xs, ieee.min), doc="the smallest")
 sum: Operation = composed("sum", "Σ", _sum, pullback=lambda g, out, *xs: [g] * len(xs), formula="{all: + }", doc="x0 + x1 + …, from left to right")
-dot: Operation = composed("dot", "w·x+b", _dot, pullback=_dot_pullback, pull=_pull_dot, formula="{pairs}", doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, bias, inputs")
-relu_dot: Operation = composed("relu_dot", "ReLU(w·x+b)", lambda *operands: relu(_dot(*operands)), pullback=_relu_dot_pullback, pull=_pull_dot, switches=lambda *operands: [dot.function(*operands)], formula="relu({pairs})", doc="max(dot, 0): a whole neuron in one node")
+dot: Operation = composed("dot", "w·x+b", _dot, pullback=_dot_pullback, pull=_pull_dot, order=_dot_order, formula="{pairs}", doc="bias + w0·x0 + w1·x1 + …, from left to right; operands: weights, bias, inputs")
+relu_dot: Operation = composed("relu_dot", "ReLU(w·x+b)", lambda *operands: relu(_dot(*operands)), pullback=_relu_dot_pullback, pull=_pull_dot, order=_dot_order, switches=lambda *operands: [dot.function(*operands)], formula="relu({pairs})", doc="max(dot, 0): a whole neuron in one node")
 logsumexp: Operation = composed("logsumexp", "logsumexp", _logsumexp, pullback=_logsumexp_pullback, formula="log Σ exp({all})", doc="log(e^x0 + e^x1 + …)")
 gather: Operation = composed("gather", "gather", _gather, pullback=_gather_pullback, domain=("positive",), switches=lambda index, *xs: [0.5 - ieee.as_float(operator.abs(index - i)) for i in range(len(xs))], formula="({rest})[{0}]", doc="the operand with that index, counted from 0; operands: the index, then what it picks from")
 # fmt: on

@@ -160,7 +160,8 @@ class Backward:
         self._rules: list[tuple[int, Any, Any, list[Any]]] = []
         for slot, _, fetch in reversed(self.forward):
             op = operation(replay, slot)
-            uses = [(i, operand) for i, operand in enumerate(replay.operands[slot]) if operand in wanted]
+            operands = replay.operands[slot]
+            uses = [(i, operands[i]) for i in op.order(len(operands)) if operands[i] in wanted]
             self._rules.append((slot, fetch, op.vjp_of_numbers, uses))
 
     def __call__(self, values: list[Number]) -> list[Number]:
