@@ -1,5 +1,8 @@
-"""The eager engine beside PyPI's micrograd: two training steps, memory per operation, and growth with the graph.
+"""The eager engine beside PyPI's micrograd: plain scalars, two training steps, memory, and growth with the graph.
 
+README: the expression of micrograd's README, forward and backward, 25 operations.
+GPT: one step of a one-block transformer in the style of Karpathy's microgpt, every number a scalar of its own (some
+38,000 operations); beside it the same program on a `Value` with closures, written here as micrograd writes its own.
 W1: one full-batch training step of micrograd's demo: an MLP 2-16-16-1, 100 moons, hinge loss and L2.
 W2: forward and backward of one digit through 64-32-10 with softmax cross-entropy.
 Each ratio is given twice, with the cyclic garbage collector on and off: micrograd's closures form cycles, which only
@@ -15,6 +18,7 @@ import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import micrograd_like as mg
@@ -22,6 +26,162 @@ from micrograd_like.data import load_digits, make_moons
 from micrograd_like.graph import topological
 
 ROUNDS = 9
+
+
+def readme(engine: Any, network: Any) -> Callable[[], Any]:
+    def step() -> Any:
+        a, b = engine.Value(-4.0), engine.Value(2.0)
+        c = a + b
+        d = a * b + b**3
+        c += c + 1
+        c += 1 + c + (-a)
+        d += d * 2 + (b + a).relu()
+        d += 3 * d + (b - a).relu()
+        e = c - d
+        f = e**2
+        g = f / 2.0
+        g += 10.0 / f
+        g.backward()
+        return g
+
+    return step
+
+
+class ClosureValue:
+    """A scalar as micrograd writes it, with the functions that a transformer needs."""
+
+    def __init__(self, data: float, children: tuple[ClosureValue, ...] = ()) -> None:
+        self.data = data
+        self.grad = 0.0
+        self._backward: Callable[[], None] = lambda: None
+        self._prev = set(children)
+
+    def _made(self, data: float, other: ClosureValue, by_self: float, by_other: float) -> ClosureValue:
+        out = ClosureValue(data, (self, other))
+
+        def backward() -> None:
+            self.grad += by_self * out.grad
+            other.grad += by_other * out.grad
+
+        out._backward = backward
+        return out
+
+    def _applied(self, data: float, derivative: float) -> ClosureValue:
+        out = ClosureValue(data, (self,))
+
+        def backward() -> None:
+            self.grad += derivative * out.grad
+
+        out._backward = backward
+        return out
+
+    def __add__(self, other: Any) -> ClosureValue:
+        other = other if isinstance(other, ClosureValue) else ClosureValue(other)
+        return self._made(self.data + other.data, other, 1.0, 1.0)
+
+    def __mul__(self, other: Any) -> ClosureValue:
+        other = other if isinstance(other, ClosureValue) else ClosureValue(other)
+        return self._made(self.data * other.data, other, other.data, self.data)
+
+    def __pow__(self, power: float) -> ClosureValue:
+        return self._applied(self.data**power, power * self.data ** (power - 1))
+
+    def exp(self) -> ClosureValue:
+        e = math.exp(self.data)
+        return self._applied(e, e)
+
+    def log(self) -> ClosureValue:
+        return self._applied(math.log(self.data), 1 / self.data)
+
+    def relu(self) -> ClosureValue:
+        return self._applied(max(self.data, 0.0), float(self.data > 0))
+
+    def __neg__(self) -> ClosureValue:
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> ClosureValue:
+        return self + -other
+
+    def __truediv__(self, other: Any) -> ClosureValue:
+        return self * other**-1
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def backward(self) -> None:
+        order: list[ClosureValue] = []
+        visited = set()
+        stack: list[tuple[ClosureValue, bool]] = [(self, False)]  # the graph is too deep for recursion
+        while stack:
+            node, is_done = stack.pop()
+            if is_done:
+                order.append(node)
+            elif node not in visited:
+                visited.add(node)
+                stack.append((node, True))
+                stack.extend((child, False) for child in node._prev)
+        self.grad = 1.0
+        for node in reversed(order):
+            node._backward()
+
+
+def gpt(value: Any, width: int = 16, heads: int = 4, vocabulary: int = 27) -> Callable[[], Any]:
+    """One step of a transformer on one document: loss, gradients, and gradient descent on all parameters."""
+    rng = random.Random(1337)
+    document = [rng.randrange(vocabulary) for _ in range(6)]
+
+    def matrix(rows: int, columns: int) -> list[list[Any]]:
+        return [[value(rng.gauss(0, 0.08)) for _ in range(columns)] for _ in range(rows)]
+
+    tokens, places, head = matrix(vocabulary, width), matrix(len(document), width), matrix(vocabulary, width)
+    q, k, v, o = (matrix(width, width) for _ in range(4))
+    up, down = matrix(4 * width, width), matrix(width, 4 * width)
+    parameters = [p for table in (tokens, places, head, q, k, v, o, up, down) for row in table for p in row]
+    size = width // heads
+
+    def linear(x: list[Any], weights: list[list[Any]]) -> list[Any]:
+        return [sum(w * xi for w, xi in zip(row, x, strict=True)) for row in weights]
+
+    def softmax(logits: list[Any]) -> list[Any]:
+        largest = max(x.data for x in logits)
+        powers = [(x - largest).exp() for x in logits]
+        total = sum(powers)
+        return [power / total for power in powers]
+
+    def norm(x: list[Any]) -> list[Any]:
+        scale = (sum(xi * xi for xi in x) / len(x) + 1e-5) ** -0.5
+        return [xi * scale for xi in x]
+
+    def step() -> Any:
+        keys: list[list[Any]] = []
+        values: list[list[Any]] = []
+        losses = []
+        for place, (token, target) in enumerate(pairwise(document)):
+            x = norm([t + p for t, p in zip(tokens[token], places[place], strict=True)])
+            queries = linear(norm(x), q)
+            keys.append(linear(norm(x), k))
+            values.append(linear(norm(x), v))
+            attended = []
+            for h in range(0, width, size):
+                scores = [
+                    sum(a * b for a, b in zip(queries[h : h + size], key[h : h + size], strict=True)) / size**0.5
+                    for key in keys
+                ]
+                weights = softmax(scores)
+                attended += [
+                    sum(w * row[j] for w, row in zip(weights, values, strict=True)) for j in range(h, h + size)
+                ]
+            x = [a + b for a, b in zip(x, linear(attended, o), strict=True)]
+            hidden = [h.relu() for h in linear(norm(x), up)]
+            x = [a + b for a, b in zip(x, linear(hidden, down), strict=True)]
+            losses.append(-softmax(linear(x, head))[target].log())
+        loss = sum(losses) / len(losses)
+        loss.backward()
+        for p in parameters:
+            p.data -= 0.01 * p.grad
+            p.grad = 0
+        return loss
+
+    return step
 
 
 def w1(engine: Any, network: Any) -> Callable[[], Any]:
@@ -93,37 +253,36 @@ def seconds(step: Callable[[], Any], collector: bool, repeat: int) -> float:
     return elapsed
 
 
-def compare(name: str, workload: Callable[[Any, Any], Callable[[], Any]]) -> None:
-    import micrograd.engine
-    import micrograd.nn
-
-    ours, theirs = workload(mg, mg), workload(micrograd.engine, micrograd.nn)
+def compare(name: str, ours: Callable[[], Any], theirs: Callable[[], Any], times: tuple[int, int] = (5, 1)) -> None:
     difference = abs(ours().data - theirs().data)
     for collector in (True, False):
-        rounds = [(seconds(ours, collector, 5), seconds(theirs, collector, 1)) for _ in range(ROUNDS)]
+        rounds = [(seconds(ours, collector, times[0]), seconds(theirs, collector, times[1])) for _ in range(ROUNDS)]
         mine, other = (statistics.median(column) for column in zip(*rounds, strict=True))
         print(
-            f"{name}, collector {'on ' if collector else 'off'}: {other / mine:6.1f} x micrograd's speed "
-            f"({1e3 * mine:.2f} ms against {1e3 * other:.1f} ms; losses differ by {difference:.1e})"
+            f"{name:<6} collector {'on ' if collector else 'off'}: {other / mine:6.2f} times as fast "
+            f"({1e3 * mine:.3f} ms against {1e3 * other:.3f} ms; losses differ by {difference:.1e})",
+            flush=True,
         )
 
 
 def growth() -> None:
-    base = None
-    for nodes in (10**4, 10**5, 10**6):
-        start = time.perf_counter()
-        chain(nodes).backward()
-        elapsed = time.perf_counter() - start
-        gc.collect()
-        tracemalloc.start()
-        chain(nodes).backward()
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        base = base or elapsed / nodes
-        print(
-            f"chain of {nodes:>9,} operations, forward and backward: {1e6 * elapsed / nodes:.2f} µs each "
-            f"({elapsed / nodes / base:.2f} x the first row), peak {peak / nodes:.0f} bytes each"
-        )
+    base: dict[bool, float] = {}
+    for nodes in (10**4, 10**5, 10**6, 3 * 10**6):
+        for collector in (False, True):
+            elapsed = seconds(lambda n=nodes: chain(n).backward(), collector, max(10**5 // nodes, 1)) / nodes  # type: ignore[misc]
+            base.setdefault(collector, elapsed)
+            print(
+                f"chain of {nodes:>9,} operations, collector {'on ' if collector else 'off'}: {1e6 * elapsed:.2f} µs "
+                f"each, forward and backward ({elapsed / base[collector]:.2f} x the shortest's)",
+                flush=True,
+            )
+    nodes = 10**5
+    gc.collect()
+    tracemalloc.start()
+    chain(nodes).backward()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    print(f"chain: peak {peak / nodes:.0f} bytes for each of {nodes:,} recorded operations")
     step = w1(mg, mg)
     gc.collect()
     tracemalloc.start()
@@ -144,7 +303,13 @@ def chain(nodes: int) -> mg.Value:
 
 
 def main() -> None:
+    import micrograd.engine
+    import micrograd.nn
+
     print(__doc__)
-    compare("W1", w1)
-    compare("W2", w2)
+    compare("README", readme(mg, mg), readme(micrograd.engine, micrograd.nn), (200, 100))
+    print(f"GPT: {len(topological(gpt(mg.Value)())):,} recorded operations")
+    compare("GPT", gpt(mg.Value), gpt(ClosureValue), (1, 1))
+    for name, workload in (("W1", w1), ("W2", w2)):
+        compare(name, workload(mg, mg), workload(micrograd.engine, micrograd.nn))
     growth()

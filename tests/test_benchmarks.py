@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.eager import ClosureValue, gpt
 from benchmarks.peers import C, Eager, NumPy, Ours, Task, entered
 from benchmarks.race import Contestant, duration, race, times
+from micrograd_like import Value
 
 
 def task(sizes: tuple[int, ...], count: int) -> Task:
@@ -60,3 +62,9 @@ def test_a_race_gives_each_contestant_a_ratio_to_the_first() -> None:
     assert results["ten"].low <= results["ten"].ratio <= results["ten"].high
     assert [duration(x) for x in (2.5, 0.0123, 4.56e-6, 7.8e-9)] == ["2.5 s", "12.3 ms", "4.56 µs", "7.8 ns"]
     assert [times(x) for x in (0.123, 12.34, 12345.6)] == ["0.123×", "12.3×", "12,346×"]
+
+
+def test_the_closures_compute_the_transformer_that_the_engine_computes() -> None:
+    mine, theirs = gpt(Value, width=4, heads=2, vocabulary=5), gpt(ClosureValue, width=4, heads=2, vocabulary=5)
+    for _ in range(3):  # the second and third loss show the gradients of the steps before
+        assert mine().data == pytest.approx(theirs().data, rel=1e-13)

@@ -199,3 +199,132 @@ def test_a_class_is_a_whole_number() -> None:
 def test_text_is_no_number(f: Any) -> None:
     with pytest.raises(TypeError, match="expected a real number"):
         f(*([["3"], [1.0]] if f in (mg.dot, mg.mse_loss, mg.hinge_loss) else ["3"]))
+
+
+LARGE = st.lists(st.sampled_from([0.0, -0.5, -1.0, -2.0, -40.0, -1000.0]), min_size=2, max_size=5)
+
+
+@given(LARGE, st.sampled_from([0.0, 1e15, -1e15, 1e12]), st.data())
+def test_softmax_and_cross_entropy_of_large_logits_keep_all_digits(
+    gaps: list[float], base: float, data: st.DataObject
+) -> None:
+    """Value, first and second derivatives, against 60 digits: what counts is the logits' differences."""
+    xs = [Value(base + gap) for gap in gaps]
+    k = data.draw(st.integers(0, len(xs) - 1))
+    with mpmath.workdps(500):
+        powers = [mpmath.exp(mpmath.mpf(x.data) - max(v.data for v in xs)) for x in xs]
+        p = [power / mpmath.fsum(powers) for power in powers]
+        mine = mg.softmax(xs)
+        loss, normalizer = mg.cross_entropy(xs, k), mg.logsumexp(xs)
+        assert near(loss.data, -mpmath.log(p[k]))
+        assert all(near(a.data, b) for a, b in zip(mine, p, strict=True))
+        for i, x in enumerate(xs):
+            dk, dn, dp = gradient(loss, x), gradient(normalizer, x), gradient(mine[k], x)
+            assert near(dk.data, p[i] - (i == k))
+            assert near(dn.data, p[i])
+            assert near(dp.data, p[k] * ((i == k) - p[i]))
+            for j, y in enumerate(xs):
+                second = p[i] * ((i == j) - p[j])
+                assert near(gradient(dk, y).data, second)
+                assert near(gradient(dn, y).data, second)
+
+
+def near(x: float, expected: Any) -> bool:
+    return bool(abs(x - expected) <= 1e-14 * max(abs(expected), 0.01))
+
+
+def test_softmax_of_equal_huge_logits_is_uniform() -> None:
+    assert [p.data for p in mg.softmax([Value(1e16), Value(1e16)])] == [0.5, 0.5]
+    assert math.fsum(p.data for p in mg.softmax([Value(1e15), Value(1e15 - 0.5), Value(1e15 - 1)])) == 1.0
+
+
+def test_binary_cross_entropy_at_infinite_logits_is_its_limit() -> None:
+    for logit, target, expected in [(math.inf, 0.3, math.inf), (-math.inf, 0.3, math.inf), (math.inf, 1, 0.0)]:
+        assert mg.binary_cross_entropy_with_logits(Value(logit), target).data == expected
+
+
+@given(st.floats(-6, 6))
+def test_activations_are_pytorchs(x: float) -> None:
+    functional = pytest.importorskip("torch").nn.functional
+    torch = pytest.importorskip("torch")
+    for mine, theirs in [
+        (mg.leaky_relu, functional.leaky_relu),
+        (mg.silu, functional.silu),
+        (mg.gelu, lambda t: functional.gelu(t, approximate="tanh")),
+    ]:
+        v, t = Value(x), torch.tensor(x, dtype=torch.float64, requires_grad=True)
+        out, expected = mine(v), theirs(t)
+        expected.backward()
+        assert math.isclose(out.data, expected.item(), rel_tol=1e-12, abs_tol=1e-14)
+        if x != 0 or mine is not mg.leaky_relu:
+            assert math.isclose(gradient(out, v).data, t.grad.item(), rel_tol=1e-11, abs_tol=1e-13)
+        assert mine(x) == out.data
+
+
+def test_activations_keep_their_digits_far_below_zero() -> None:
+    with mpmath.workdps(400):
+        for x in (-5.0, -8.0, -20.0):
+            z = mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * mpmath.mpf(x) ** 3)
+            exact = x * (1 + mpmath.tanh(z)) / 2
+            assert abs(mg.gelu(x) - exact) <= 1e-12 * abs(exact)
+            assert abs(mg.silu(x) - x / (1 + mpmath.exp(-x))) <= 1e-15 * abs(mg.silu(x))
+
+
+@given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), min_size=1, max_size=4), st.sampled_from([0.5, 1.0, 3]))
+def test_l1_and_huber_losses_are_pytorchs(pairs: list[tuple[float, float]], delta: float) -> None:
+    torch = pytest.importorskip("torch")
+    outputs, targets = zip(*pairs, strict=True)
+    for mine, theirs in [
+        (mg.l1_loss, torch.nn.functional.l1_loss),
+        (lambda p, t: mg.huber_loss(p, t, delta), lambda p, t: torch.nn.functional.huber_loss(p, t, delta=delta)),
+    ]:
+        values = [Value(x) for x in outputs]
+        tensor = torch.tensor(outputs, dtype=torch.float64, requires_grad=True)
+        loss, expected = mine(values, targets), theirs(tensor, torch.tensor(targets, dtype=torch.float64))
+        loss.backward()
+        expected.backward()
+        assert math.isclose(loss.data, expected.item(), rel_tol=1e-13, abs_tol=1e-13)
+        for v, d in zip(values, tensor.grad.tolist(), strict=True):
+            assert math.isclose(v.grad, d, rel_tol=1e-13, abs_tol=1e-13)
+
+
+def test_huber_is_exact_on_fractions_and_asks_for_a_positive_delta() -> None:
+    loss = mg.huber_loss([Value(Fraction(1, 3)), Value(Fraction(4))], [0, 1])
+    assert loss.data == (Fraction(1, 18) + Fraction(5, 2)) / 2
+    for delta in (0, -1.0, math.nan, None):
+        with pytest.raises(ValueError, match="huber_loss: expected delta as a positive number"):
+            mg.huber_loss(Value(1.0), 0.0, delta)
+
+
+BEYOND = Fraction(10) ** 400
+
+
+def test_numbers_beyond_the_range_of_floats_are_infinities_beside_floats() -> None:
+    """The promise of IEEE 754, in every function that takes numbers of several kinds, forward and backward."""
+    x, huge = Value(1.5), Value(BEYOND)
+    for build, expected in [
+        (lambda: mg.dot([huge], [1.5], 0.0), math.inf),
+        (lambda: mg.dot([x], [huge], 0.0), math.inf),
+        (lambda: mg.dot([x], [10**400], 0.0), math.inf),
+        (lambda: mg.logsumexp([x, 10**400]), math.inf),
+        (lambda: mg.sum(x, huge), math.inf),
+        (lambda: mg.mean(x, BEYOND), math.inf),
+        (lambda: mg.gather([x, huge], 1), BEYOND),
+        (lambda: mg.gather([x, 10**400], 0), 1.5),
+        (lambda: x - huge, -math.inf),
+        (lambda: x * huge, math.inf),
+        (lambda: huge * huge - x, math.inf),
+        (lambda: x / huge, 0.0),
+        (lambda: mg.mse_loss(x, BEYOND), math.inf),
+        (lambda: mg.huber_loss(x, BEYOND), math.inf),
+        (lambda: mg.l1_loss(x, 10**400), math.inf),
+    ]:
+        x.zero_grad()
+        huge.zero_grad()
+        out = build()
+        assert out.data == expected
+        out.backward()
+        gradient(out, [x, huge])
+    y = Value(2.0)
+    (y * huge).backward()
+    assert (y.grad, huge.grad) == (math.inf, 2.0) or y.grad == math.inf

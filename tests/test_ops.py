@@ -11,10 +11,13 @@ from typing import Any
 
 import mpmath
 import pytest
-from row_cases import ORACLES, ROWS, check_row, close, derivative, sample
+from hypothesis import given
+from hypothesis import strategies as st
+from row_cases import ORACLES, ROWS, arity, check_row, close, derivative, sample
 
 from micrograd_like import Value, gradient, ops
 from micrograd_like.graph import nodes
+from micrograd_like.testing.strategies import SPECIAL
 
 # Every derivative of the rows that are exact on fractions, as a textbook has it.
 EXACT: dict[str, Callable[..., Any]] = {
@@ -250,3 +253,98 @@ def test_a_new_row_is_differentiated_and_drawn_without_another_line_of_code() ->
 def test_a_row_outside_the_table_is_itself_in_a_copy() -> None:
     own = ops.Operation("cube", "³", lambda x: x**3, (lambda g, out, x: g * 3 * x * x,))
     assert copy.deepcopy([own]) == [own]
+
+
+@given(st.lists(st.sampled_from(SPECIAL), min_size=7, max_size=7))
+def test_every_definition_of_a_row_is_the_same_at_special_points(numbers: list[float]) -> None:
+    """A row's function, what its Values compute, its expansion, and its rule in the two ways in which it runs."""
+    for op in ROWS:
+        xs = numbers[: arity(op)]
+        out = op.function(*xs)
+        values = [Value(x) for x in xs]
+        node = op(*values)
+        assert bits(node.data) == bits(out), (op, xs)
+        if op.expansion is not None:
+            assert bits(op.expansion(*values).data) == bits(out), (op, xs)
+            assert bits(op.expansion(*xs)) == bits(out), (op, xs)
+        g = 1.5
+        rule = list(map(bits, op.vjp(g, out, *xs)))
+        assert list(map(bits, op.vjp_of_numbers(g, out, *xs))) == rule, (op, xs)
+        node.op.pull(node, g, Value)
+        for value, d in zip(values, rule, strict=True):
+            assert value.has_gradient == (d is not None), (op, xs)
+            if d is not None:
+                assert bits(value.grad) == bits(0 + op.vjp(g, out, *xs)[values.index(value)]), (op, xs)
+
+
+def bits(x: Any) -> Any:
+    """A number that tells -0.0 from 0.0, and is equal to itself also as nan."""
+    return None if x is None else "nan" if x != x else (float(x), math.copysign(1.0, x))
+
+
+@given(st.integers(0, 10**6), st.lists(st.sampled_from([*SPECIAL, 0.3, -1.7, 2.5]), min_size=3, max_size=3))
+def test_gradient_and_backward_are_equal_to_the_last_bit(seed: int, numbers: list[float]) -> None:
+    """On graphs of all rows, with operands that are used several times, at special and ordinary points."""
+    rng = random.Random(seed)
+    values = [Value(x) for x in numbers]
+    made = list(values)
+    for _ in range(8):
+        op = rng.choice(ROWS)
+        operands = [rng.choice(made) if rng.random() < 0.9 else rng.uniform(-2, 2) for _ in range(arity(op) - 1)]
+        made.append(op(rng.choice(made), *operands))
+    root = made[-1]
+    expected = [bits(g.data) for g in gradient(root, values)]
+    root.backward()
+    assert [bits(v.grad + 0.0) for v in values] == expected
+
+
+@pytest.mark.parametrize("x", [1e-16, -1e-16, 1e-200, 1e-8, 0.3, 20.0, -40.0, 300.0])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softplus"])
+def test_second_and_third_derivatives_keep_their_digits_where_terms_cancel(name: str, x: float) -> None:
+    with mpmath.workdps(700):
+        value = Value(x)
+        d = getattr(value, name)()
+        for order in (1, 2, 3):
+            d = gradient(d, value)
+            t = mpmath.tanh(mpmath.mpf(x) if name == "tanh" else mpmath.mpf(x) / 2)
+            # Of tanh in its own terms; sigmoid is (1 + tanh(x/2)) / 2, and softplus its integral.
+            tanhs = [None, 1 - t**2, -2 * t * (1 - t**2), (6 * t**2 - 2) * (1 - t**2)]
+            if name == "tanh":
+                expected = tanhs[order]
+            elif name == "sigmoid":
+                expected = tanhs[order] / 2 ** (order + 1)
+            else:
+                expected = [(1 + t) / 2, tanhs[1] / 4, tanhs[2] / 8][order - 1]
+            if abs(expected) > mpmath.mpf(2) ** -1000:
+                assert abs(d.data - expected) <= mpmath.mpf(2) ** -47 * abs(expected), (order, d.data)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "first", "second"),
+    [
+        (5e-324, 0.0, 0.0, 0.0),
+        (1e-200, 0.0, 0.0, 0.0),
+        (0.0, 0.0, 0.0, 0.0),
+        (0.5, 1e200, 0.0, 0.0),
+        (2.0, -1e200, -0.0, 0.0),
+        (1e-200, 1.0, 1.0, 0.0),
+        (1e-200, 2.0, 2e-200, 2.0),
+        (0.0, 2.0, 0.0, 2.0),
+        (3.0, 0.0, 0.0, 0.0),
+    ],
+)
+def test_powers_have_second_derivatives_where_a_factor_is_0_or_infinite(
+    x: float, y: float, first: float, second: float
+) -> None:
+    for exponent in (y, Value(y)):
+        base = Value(x)
+        slope = gradient(base**exponent, base)
+        assert slope.data == first
+        assert gradient(slope, base).data == second
+
+
+def test_the_derivative_of_zero_to_the_power_nan_is_nan() -> None:
+    x, y = Value(0.0), Value(math.nan)
+    (x**y).backward()
+    assert math.isnan(x.grad)
+    assert math.isnan(y.grad)
