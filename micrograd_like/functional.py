@@ -191,7 +191,7 @@ def huber_loss(predictions: Any, targets: Any, delta: Any = 1) -> Any:
     Raises:
         ValueError: delta is not a positive number.
     """
-    if not (isinstance(delta, Real) and delta > 0):
+    if not (isinstance(delta, Real) and float(delta) > 0):
         raise ValueError(f"huber_loss: expected delta as a positive number, got {delta!r:.60}")
     pairs = _pairs("predictions", predictions, "targets", targets)
     return _mean_loss([_huber(ops.sub(p, t), delta) for p, t in pairs])
