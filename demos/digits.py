@@ -65,6 +65,9 @@ def main() -> None:
     plot_weights(model.layers[0], shape=(8, 8)).savefig(out / "weights.svg")
     first.plot().savefig(out / "first_step.svg")
     weight_pictures(first, model.layers[0], shape=(8, 8)).savefig(out / "first_step_weights.svg")
+    names = [str(digit) for digit in ((no, yes) if binary else options.classes)]
+    live = mg.play(model, train, loss, optimizer, batch_size=16, held_out=held_out, classes=names, title=question)
+    live.save(out / "live.html")
     print("\nPictures of what it learned:")
     for name, text in {
         "learning.svg": "loss and accuracy over the steps, training and held-out",
@@ -73,6 +76,7 @@ def main() -> None:
         "weights.svg": "every hidden neuron's 64 weights as an image, beside their gradients",
         "first_step.svg": "from the loss before the first step to the loss after it, weight by weight",
         "first_step_weights.svg": "what each of the 64 weights did in it, beside what its gradient promised",
+        "live.html": "the network itself, live: open it in a browser, draw a digit, drag a weight, train on",
     }.items():
         print(f"  {out / name}: {text}")
 

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import tarfile
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,11 @@ def look(page: Any, expression: str, argument: Any = None) -> Any:
     """What a JavaScript expression gives when everything has been computed."""
     page.evaluate("player.quiet()")
     return page.evaluate(expression, argument)
+
+
+def wait(page: Any, condition: str) -> None:
+    """Until a JavaScript condition holds; playwright's own way needs an eval, which the page's policy forbids."""
+    page.evaluate(f"async () => {{ while (!({condition})) await new Promise((go) => setTimeout(go, 20)); }}")
 
 
 LOSS = "player.T.lossAt(player.S.step)"
@@ -92,7 +98,7 @@ def test_a_page_lives_in_a_notebook_s_frame(browser: Any, folder: Path, tmp_path
     path.write_text(f"<!doctype html><title>notebook</title>{inside}", encoding="utf-8")
     with opened(browser, path) as page:
         frame = page.frames[1]
-        frame.wait_for_function("window.player")
+        wait(frame, "window.player")
         assert frame.evaluate("player.quiet().then(() => player.T.lossAt(0))") == 4.0
 
 
@@ -406,6 +412,72 @@ def test_an_accessibility_audit_finds_nothing(browser: Any, folder: Path, axe: s
     violations = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then((r) => r.violations)")
     context.close()
     assert [(v["id"], v["nodes"][0]["html"][:160], v["nodes"][0]["failureSummary"]) for v in violations] == []
+
+
+def test_pictures_of_two_classes_are_called_by_their_names(browser: Any, tmp_path: Path) -> None:
+    rng = random.Random(3)
+    data = [([rng.random() for _ in range(36)], k % 2) for k in range(6)]
+    model = mg.MLP(36, [4, 1], rng=1)
+    optimizer = mg.SGD(model.parameters(), lr=0.1)
+    loss = mg.binary_cross_entropy_with_logits
+    path = play(model, data, loss, optimizer, classes=["cat", "dog"]).save(tmp_path / "p.html")
+    with opened(browser, path, viewport=DESKTOP) as page:
+        look(page, "0")
+        out = float(model(data[0][0]).data)
+        certain = 1 / (1 + math.exp(-abs(out)))
+        said = f"a cat, read as {'dog' if out > 0 else 'cat'}, certain to {100 * certain:.0f} %"
+        assert page.inner_text("#reads").startswith(said)
+        page.click("g[data-neuron='n0.1']")
+        assert look(page, "document.querySelectorAll('#neuron .weight').length") == 37
+        before = look(page, PARAMETERS)
+        page.focus("#neuron .weight:nth-child(3)")
+        page.keyboard.press("ArrowUp")
+        after = look(page, PARAMETERS)
+        assert sum(a != b for a, b in zip(before, after, strict=True)) == 1
+        page.mouse.move(*(page.locator("#draw").bounding_box()[key] + 60 for key in ("x", "y")))
+        page.mouse.down()
+        page.mouse.move(*(page.locator("#draw").bounding_box()[key] + 120 for key in ("x", "y")))
+        page.mouse.up()
+        look(page, "0")
+        assert page.inner_text("#reads").startswith("your drawing is read as")
+
+
+def test_another_rate_start_and_activation_are_compared(browser: Any, folder: Path) -> None:
+    with opened(browser, folder / "xor.html", viewport=DESKTOP) as page:
+        look(page, "player.goto(5, 0)")
+        found = {}
+        for option in page.evaluate("[...document.querySelectorAll('#compare option')].map((o) => o.value)"):
+            page.select_option("#compare", option)
+            if option:
+                wait(page, "player.S.compare.losses.length > 200 || player.S.compare.done")
+                found[option] = look(page, "player.S.compare.losses[5]")
+                assert "step 5: loss" in page.inner_text("#otherText")
+        assert len(found) == 9
+        assert len(set(found.values())) == 9
+
+
+def test_shares_are_summed_over_a_training_and_moments_compared(browser: Any, folder: Path) -> None:
+    with opened(browser, folder / "xor.html", viewport=DESKTOP) as page:
+        look(page, "player.goto(3, 0)")
+        page.click("#mark")
+        look(page, "player.goto(9, 0)")
+        page.click("#whoButton")
+        wait(page, "document.querySelectorAll('#who tr').length")
+        rows = page.evaluate("[...document.querySelectorAll('#who tr td:nth-child(2)')].map((td) => td.textContent)")
+        total = sum(float(text.replace("−", "-")) for text in rows)
+        change = look(page, "player.T.lossAt(9) - player.T.lossAt(3)")
+        assert total == pytest.approx(change, abs=0.01)
+        assert "from step 3 to 9" in page.text_content("#sinceMark")
+
+
+def test_the_picture_can_be_taken_along_as_svg(browser: Any, folder: Path) -> None:
+    for name in ("neuron", "moons"):
+        with opened(browser, folder / f"{name}.html", viewport=DESKTOP) as page:
+            text = look(page, "player.svg()")
+        root = ElementTree.fromstring(text)
+        assert root.tag.endswith("svg")
+        assert float(root.attrib["width"]) > 300
+        assert "prefers-color-scheme" in text
 
 
 # ---------- what cannot be played is refused with its reason ----------

@@ -37,14 +37,11 @@ def graph_layout(program: Program, values: Sequence[Value]) -> dict[str, Any]:
     boxes = {place: _box(program, values, place, titles) for place in places}
     wires = [(x, program.base + n) for n, line in enumerate(program.lines) for x in dict.fromkeys(line.operands)]
     wires = [(a, b) for a, b in wires if a in boxes]
-    spots, splines, width, height = _placed(boxes, wires)
-    for place, box in boxes.items():
-        box["x"], box["y"] = spots[f"b{place}"]
     return {
-        "width": width,
-        "height": height,
         "boxes": list(boxes.values()),
-        "wires": [{"d": splines[f"w{a}_{b}"], "from": a, "to": b} for a, b in wires],
+        "wires": [{"from": a, "to": b} for a, b in wires],
+        "across": _placed(boxes, wires, "LR"),  # left to right, for a desk
+        "down": _placed(boxes, wires, "TB"),  # top to bottom, for a phone
     }
 
 
@@ -97,12 +94,18 @@ def _template(program: Program, line: Any) -> list[Any]:
     return [[int(part)] if i % 2 else part for i, part in enumerate(parts) if part]
 
 
-def _placed(
-    boxes: dict[int, dict[str, Any]], wires: Sequence[tuple[int, int]]
-) -> tuple[dict[str, tuple[float, float]], dict[str, str], float, float]:
+def _placed(boxes: dict[int, dict[str, Any]], wires: Sequence[tuple[int, int]], rankdir: str) -> dict[str, Any]:
     """The top left corner of every box, the path of every wire, and the size of the whole, in px."""
+    across = rankdir == "LR"
+    sides = ("e", "w") if across else ("s", "n")
     drawing = Drawing(
-        graph_attr={"rankdir": "LR", "nodesep": "0.22", "ranksep": "0.62", "splines": "spline", "ordering": "in"},
+        graph_attr={
+            "rankdir": rankdir,
+            "nodesep": "0.22" if across else "0.12",
+            "ranksep": "0.62" if across else "0.45",
+            "splines": "spline",
+            "ordering": "in",
+        },
         node_attr={"shape": "box", "fixedsize": "true", "label": ""},
         edge_attr={"arrowhead": "none"},
     )
@@ -110,7 +113,7 @@ def _placed(
         size = {"width": f"{box['w'] / 72:.4f}", "height": f"{box['h'] / 72:.4f}"}
         drawing.node(box["key"], id=box["key"], **size)
     for a, b in wires:
-        drawing.edge(f"b{a}:e", f"b{b}:w", id=f"w{a}_{b}")
+        drawing.edge(f"b{a}:{sides[0]}", f"b{b}:{sides[1]}", id=f"w{a}_{b}")
     root = ET.fromstring(drawing.pipe("svg", encoding="utf-8"))
     width, height = (float(x) for x in root.attrib["viewBox"].split()[2:])
     graph = root.find(f"{_SVG}g")
@@ -136,4 +139,9 @@ def _placed(
             pairs = [f"{x + dx:.1f} {y + dy:.1f}" for x, y in zip(numbers[::2], numbers[1::2], strict=True)]
             curves = ["C" + " ".join(pairs[i : i + 3]) for i in range(1, len(pairs), 3)]
             splines[g.attrib["id"]] = f"M{pairs[0]}{''.join(curves)}"
-    return spots, splines, round(width, 1), round(height, 1)
+    return {
+        "width": round(width, 1),
+        "height": round(height, 1),
+        "spots": [spots[box["key"]] for box in boxes.values()],
+        "paths": [splines[f"w{a}_{b}"] for a, b in wires],
+    }

@@ -103,6 +103,7 @@ def play(
     held_out: Iterable[Sample] = ...,
     rng: random.Random | int = ...,
     shape: tuple[int, int] | None = ...,
+    classes: Sequence[str] | None = ...,
     title: str = ...,
     hints: Iterable[str] = ...,
 ) -> Page: ...
@@ -119,6 +120,7 @@ def play(
     held_out: Iterable[Sample] = (),
     rng: random.Random | int = 0,
     shape: tuple[int, int] | None = None,
+    classes: Sequence[str] | None = None,
     title: str = "",
     hints: Iterable[str] = (),
 ) -> Page:
@@ -141,6 +143,7 @@ def play(
         held_out: samples that are never trained on, to measure.
         rng: shuffles the samples before every epoch, as in `fit`; a `random.Random`, or a seed for one.
         shape: (height, width) of inputs that are a picture; found by itself for 64 inputs and other squares above 16.
+        classes: what the classes are called, by number; of a single output the negative one first.
         title: the page's heading.
         hints: things to try, one sentence each.
 
@@ -171,7 +174,7 @@ def play(
             "expected play(model, data, loss, optimizer) with a loss that can be called and an optimizer, "
             f"got {type(data).__name__}, {type(loss).__name__} and {type(optimizer).__name__}"
         )
-    return _Network(model, data, loss, optimizer, batch_size, held_out, rng, shape).page(
+    return _Network(model, data, loss, optimizer, batch_size, held_out, rng, shape, classes).page(
         title or "Drag a weight, watch the loss answer", hints
     )
 
@@ -216,6 +219,7 @@ def _play_graph(loss: Value, lr: float, parameters: Any, title: str, hints: list
         "inputs": 0,
         "inputNames": [],
         "classes": False,
+        "labels": None,
         "target": "real",
         "shape": None,
         "starts": [],
@@ -228,6 +232,7 @@ def _play_graph(loss: Value, lr: float, parameters: Any, title: str, hints: list
         "reach": max(2.0, 1.2 * size),
         "firstOp": "start" if len(program.lines) > 1 else "end",
         "ahead": AHEAD // 4,
+        "scale": max(1e-6, abs(as_float(loss.data))) / 4,
         "code": _graph_code(program, values, lr),
     }
     return Page(page.assemble(data, kernels, _optimizer_source(optimizer)), title)
@@ -302,6 +307,7 @@ class _Network:
         held_out: Iterable[Sample],
         rng: random.Random | int,
         shape: tuple[int, int] | None,
+        classes: Sequence[str] | None,
     ) -> None:
         self.model, self.loss, self.optimizer = model, loss, optimizer
         self.samples = _samples("data", data)
@@ -332,6 +338,7 @@ class _Network:
                 "play the loss of one sample instead: play(loss(model(x), y))"
             )
         self.shape = _shape(self.width, shape)
+        self.classes = None if classes is None else [str(each) for each in classes]
         self.chosen = 0
 
     def _program(self, model: Any) -> Program:
@@ -387,6 +394,7 @@ class _Network:
             "inputs": self.width,
             "inputNames": self._input_names(),
             "classes": self.target == "class",
+            "labels": self.classes,
             "target": self.target,
             "shape": self.shape,
             "starts": starts,
@@ -399,6 +407,7 @@ class _Network:
             "reach": max(4.0, round(size + 0.5)),
             "firstOp": "end",
             "ahead": AHEAD,
+            "scale": 0.25,
             "code": self._code(),
         }
         return Page(page.assemble(data, kernels, _optimizer_source(self.optimizer)), title)

@@ -43,6 +43,8 @@ function power(a) {
 }
 // The same in little room: two decimals where that is enough.
 export const brief = (v) => Number.isFinite(v) && Math.abs(v) < 100 ? v.toFixed(2).replace("-", "−").replace("−0.00", "0.00") : fmt(v, 2);
+// A target as its class is called.
+export const called = (labels, y) => labels ? labels[y > 0 ? y : 0] ?? fmt(y) : fmt(y);
 export const signed = (v, digits = 3) => (v > 0 ? "+" : "") + fmt(v, digits);
 export const paren = (v, digits = 3) => v < 0 ? `(${fmt(v, digits)})` : fmt(v, digits);
 export const way = (g) => g > 0 ? "raises" : g < 0 ? "lowers" : "";

@@ -3,7 +3,7 @@
 import { Program, Training } from "./engine.js";
 import { DATA, P, S, T, TASKS, changed, edit, frame, goto, horizon, names, onChange, quiet, rebuild, redo, release, reset, startWorker, undo } from "./state.js";
 import { $, clamp, fmt, html, paint, readTints, say, set, signed, tints } from "./base.js";
-import { choose, draw, nudge, stepBy } from "./diagram.js";
+import { choose, draw, grasp, nudge, stepBy } from "./diagram.js";
 import { drawBars, ranked } from "./panels.js";
 import { repaintPictures, startData, startKinds } from "./data.js";
 
@@ -70,10 +70,13 @@ function openNeuron(v) {
   const shown = [...found.weights, found.bias].slice(0, 33), key = shown.join();
   if (opened !== key) {
     opened = key;
-    box.replaceChildren(...(found.weights.length > 33 ? [] : shown).map((p) => {
+    const asPicture = found.weights.length > 33 && DATA.shape;
+    box.style.gridTemplateColumns = asPicture ? `repeat(${DATA.shape[1]}, 24px)` : "";
+    box.classList.toggle("picture", Boolean(asPicture));
+    box.replaceChildren(...(asPicture ? [...found.weights, found.bias] : shown).map((p) => {
       const button = html("span", { class: "weight", role: "slider", tabindex: 0, "aria-label": names()[p] }, html("small", {}, names()[p].replace(/→.*/, "").replace(/bias of .*/, "bias")), html("b", {}), html("i", {}));
       button.dataset.p = p;
-      button.addEventListener("focus", () => choose(p)); button.addEventListener("click", () => choose(p));
+      button.addEventListener("focus", () => choose(p)); grasp(button, p);
       return button;
     }));
   }
@@ -81,6 +84,7 @@ function openNeuron(v) {
     const p = +node.dataset.p, g = v.g[p];
     say(node.children[1], fmt(v.shown[p], 2)); say(node.children[2], g > 0 ? "▼" : g < 0 ? "▲" : ""); node.children[2].className = g > 0 ? "t-raises" : "t-lowers";
     node.classList.toggle("chosen", p === S.chosen);
+    if (box.classList.contains("picture")) { const grey = Math.round(clamp(128 + 127 * v.shown[p] / Math.max(0.2, ...found.weights.map((w) => Math.abs(v.shown[w]))), 0, 255)); node.style.background = `rgb(${grey} ${grey} ${grey})`; node.style.color = grey > 110 ? "#14181e" : "#ffffff"; }
     set(node, { "aria-valuenow": v.shown[p].toFixed(4), "aria-valuetext": `${fmt(v.shown[p])}, gradient ${fmt(g)}` });
   }
 }
@@ -93,7 +97,7 @@ $("lrBox").addEventListener("change", (e) => { const x = Number(e.target.value.r
 
 // ---------- comparing: the same start with another rate, seed or activation ----------
 function comparisons() {
-  const list = [["", "nothing", null]], rate = T.rateAt(0);
+  const list = [["", "nothing", null]], { rate } = DATA;
   for (const factor of [0.1, 0.3, 3, 10]) list.push([`r${factor}`, `learning rate ${fmt(Number((rate * factor).toPrecision(2)))}`, { rate: Number((rate * factor).toPrecision(2)) }]);
   for (const [k, start] of DATA.starts.entries()) list.push([`s${k}`, start.name, { start: start.numbers }]);
   for (const [k, program] of DATA.programs.entries()) if (k !== S.variant) list.push([`v${k}`, program.name, { variant: k }]);
@@ -325,6 +329,7 @@ for (const id of ["epochGran"]) $(id).hidden = !DATA.batch;
 $("pictures").hidden = DATA.view !== "pictures"; $("planeStage").hidden = DATA.view === "pictures"; $("lessons").hidden = DATA.view === "pictures" || DATA.view === "line";
 set($("lr"), { min: Math.log10(DATA.rate) - 2, max: Math.log10(DATA.rate) + 2, step: 0.01 });
 readTints();
+document.body.classList.add(DATA.kind);
 fromAddress();
 startWorker(); startData(); startKinds(); drawBars(); drawOps(); granularity(S.gran);
 for (const [key, name] of comparisons()) $("compare").append(new Option(name, key));

@@ -1,7 +1,7 @@
 // The data: a plane with its points, a line with its samples, or pictures; and what each neuron makes of them.
 
 import { DATA, P, S, T, changed, edit, onChange, release } from "./state.js";
-import { $, clamp, drag, el, fmt, html, paint, say, set, tints } from "./base.js";
+import { $, called, clamp, drag, el, fmt, html, paint, say, set, tints } from "./base.js";
 import { imageBox, theScene, thumbs } from "./diagram.js";
 
 const W = 440, H = 300;
@@ -97,7 +97,7 @@ function drawPoints(v) {
       g.dataset.kind = sign; g.replaceChildren();
       if (sign === "no") el("rect", { x: -4.5, y: -4.5, width: 9, height: 9, class: "pt no" }, g); else el("circle", { r: 5, class: `pt ${sign}` }, g);
     }
-    set(g, { transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, tabindex: k === S.focus ? 0 : -1, "aria-valuenow": row[0], "aria-label": `${DATA.word} ${k + 1}, class ${fmt(row.at(-1))}`, "aria-valuetext": `${fmt(row[0])}, ${fmt(row[1])}` });
+    set(g, { transform: `translate(${x.toFixed(1)} ${y.toFixed(1)})`, tabindex: k === S.focus ? 0 : -1, "aria-valuenow": row[0], "aria-label": `${DATA.word} ${k + 1}, class ${called(DATA.labels, row.at(-1))}`, "aria-valuetext": `${fmt(row[0])}, ${fmt(row[1])}` });
   });
   while (layer.children.length < S.rows.length) break;
   const held = $("heldPoints") ?? el("g", { id: "heldPoints" }, null);
@@ -175,9 +175,18 @@ function drawThumbs(v) {
     }
   }
 }
+// What outputs mean: the class of the largest, or the side of 0 of a single one.
+const reading = (values) => values.length > 1 ? values.indexOf(Math.max(...values)) : values[0] > 0 ? 1 : DATA.target === "sign" ? -1 : 0;
+// How certain that is: the class's part after softmax, or the sigmoid of a single output.
+function certainty(v, k) {
+  const values = P.outputs.map((place) => v.M[place]);
+  if (values.length === 1) return sigmoid(k > 0 ? values[0] : -values[0]);
+  const top = Math.max(...values), total = values.reduce((sum, l) => sum + Math.exp(l - top), 0);
+  return Math.exp(values[k] - top) / total;
+}
 // An output as the share of certainty that it gets: softmax over all outputs.
 function bar(pen, v, x, y, size, b) {
-  const values = P.outputs.map((k) => v.M[k]), top = Math.max(...values), total = values.reduce((sum, l) => sum + Math.exp(l - top), 0), share = Math.exp(v.M[b.place] - top) / total;
+  const share = certainty(v, P.outputs.length > 1 ? P.outputs.indexOf(b.place) : 1);
   pen.fillStyle = `rgb(${tints.line})`; pen.fillRect(x, y, size, size);
   pen.fillStyle = `rgb(${tints.core})`; pen.fillRect(x, y + size * (1 - share), size, size * share);
 }
@@ -194,15 +203,14 @@ function drawPictures(v) {
     mapCanvas.getContext("2d").putImageData(paint(pixels, v.row.slice(0, w * h), [tints.paper, tints.paper, tints.pen]), 0, 0);
     pen.imageSmoothingEnabled = false; pen.drawImage(mapCanvas, 0, 0, 240, 240);
   }
-  const values = P.outputs.map((k) => v.M[k]), best = values.indexOf(Math.max(...values)), target = v.row.at(-1);
-  const top = values[best], total = values.reduce((sum, l) => sum + Math.exp(l - top), 0);
-  say($("reads"), S.sketch ? `your drawing is read as ${best}, certain to ${(100 / total).toFixed(0)} %` : `a ${target}, read as ${best}, certain to ${(100 / total).toFixed(0)} %: ${best === target ? "right" : "wrong"}`);
+  const values = P.outputs.map((k) => v.M[k]), target = v.row.at(-1), best = reading(values), sure = `certain to ${(100 * certainty(v, best)).toFixed(0)} %`;
+  say($("reads"), S.sketch ? `your drawing is read as ${called(DATA.labels, best)}, ${sure}` : `a ${called(DATA.labels, target)}, read as ${called(DATA.labels, best)}, ${sure}: ${best === target ? "right" : "wrong"}`);
   strip.forEach(({ button, k }) => button.setAttribute("aria-pressed", !S.sketch && k === S.focus));
 }
 function startPictures() {
   const [h, w] = DATA.shape, list = $("strip");
   strip = S.rows.slice(0, 24).map((row, k) => {
-    const canvas = html("canvas", { width: w, height: h, "aria-hidden": "true" }), button = html("button", { "aria-label": `picture ${k + 1}, a ${row.at(-1)}`, "aria-pressed": "false" }, canvas);
+    const canvas = html("canvas", { width: w, height: h, "aria-hidden": "true" }), button = html("button", { "aria-label": `picture ${k + 1}, a ${called(DATA.labels, row.at(-1))}`, "aria-pressed": "false" }, canvas);
     canvas.getContext("2d").putImageData(paint(new ImageData(w, h), row.slice(0, w * h), [tints.paper, tints.paper, tints.pen]), 0, 0);
     button.addEventListener("click", () => { S.focus = k; S.sketch = null; changed(); });
     list.append(button);

@@ -1,7 +1,7 @@
 // The network or the graph: a fixed layout, drawn once, then only its numbers, widths and colours change.
 
 import { DATA, P, S, T, changed, edit, names, onChange, release } from "./state.js";
-import { $, arrow, brief, clamp, drag, el, finite, fmt, say, set, signed, tints, way } from "./base.js";
+import { $, arrow, brief, called, clamp, drag, el, finite, fmt, say, set, signed, tints, way } from "./base.js";
 import { buildScene, timetable } from "./scene.js";
 
 let scene = null, times = null, parts = null, picture = null;
@@ -13,6 +13,7 @@ export function draw() {
   scene = buildScene(narrow); times = timetable(scene.ops); S.ops = scene.ops; S.op = clamp(S.op, 0, S.ops.length - 1);
   graph.replaceChildren();
   graph.setAttribute("viewBox", `${scene.left ?? 0} 0 ${scene.width} ${scene.height}`);
+  graph.style.minWidth = scene.graph ? `${Math.round(scene.width * 0.72)}px` : "";   // a wide graph scrolls rather than shrinks
   graph.classList.toggle("dense", !scene.ported && !scene.graph);
   $("net").classList.toggle("wide", Boolean(scene.graph && scene.width > 1000));
   const dense = !scene.ported && !scene.graph;
@@ -36,12 +37,17 @@ export function draw() {
 }
 export const imageBox = () => picture;
 
-function grasp(node, p) {
+export function grasp(node, p) {
   drag(node, {
     start: () => { choose(typeof p === "function" ? p() : p); S.held = true; return T.at(S.step)[S.chosen]; },
     move: (e, began) => { if (began.moved) edit("w", S.chosen, tidy(began.state + (e.clientX - began.x) * 0.01)); },
     end: release,
   });
+}
+// Of some parameters the one that the loss reacts to most.
+function strongest(ps) {
+  const g = T.gradientAt(S.step);
+  return ps.reduce((a, b) => Math.abs(g[b]) > Math.abs(g[a]) ? b : a);
 }
 const tidy = (v) => Number(v.toFixed(6));
 export function choose(p) { if (S.chosen !== p) { S.chosen = p; changed(); } }
@@ -57,7 +63,7 @@ function box(b, parent) {
   } else if (b.neuron) {
     set(g, { tabindex: -1 });
     if (!scene.ported) { set(g, { tabindex: 0, role: "button", "aria-label": `neuron ${b.title}: show its weights` }); g.dataset.neuron = b.key; }
-    g.addEventListener("click", () => { const { weights, bias } = b.neuron; if (![...weights, bias].includes(S.chosen)) { S.chosen = weights[0]; changed(); } });
+    g.addEventListener("click", () => { const { weights, bias } = b.neuron; if (![...weights, bias].includes(S.chosen)) choose(strongest(weights)); });
   } else if (b.input !== undefined && b.input !== null) {
     set(g, { tabindex: 0, role: "slider", "aria-label": `input ${b.title} of this sample` });
     g.classList.add("w"); g.dataset.input = b.input;
@@ -126,9 +132,9 @@ export function shownGradient(v, p, place) {
 function render(v) {
   const active = S.ops[S.op], lit = new Set(active.places), onWay = active.phase === "forward" ? "on" : "on rev";
   const dense = !scene.ported && !scene.graph, unit = dense ? 6 : 15, top = dense ? 8 : 16;
-  const strongest = dense ? strong(v) : null, opened = dense ? scene.boxes.find((b) => b.neuron && [...b.neuron.weights, b.neuron.bias].includes(S.chosen)) : null;
-  const chosenPath = scene.graph ? reach(S.chosen) : null;
-  if (dense) paintWires(v, strongest, opened);
+  const most = dense ? strong(v) : null, opened = dense ? scene.boxes.find((b) => b.neuron && [...b.neuron.weights, b.neuron.bias].includes(S.chosen)) : null;
+  const onPath = reach(S.chosen), chosenPath = scene.graph ? onPath : null;
+  if (dense) paintWires(v, most, opened);
   for (const { w, casing, core, pulse, grip } of parts.wires) {
     if (grip) {
       if (w.p === S.chosen) setLoose(v, w, grip);
@@ -151,7 +157,7 @@ function render(v) {
     label(k, v, k.p, g);
     set(k.g, { class: `w ${S.chosen === k.p ? "chosen" : ""}`, "aria-valuenow": v.shown[k.p].toFixed(4), "aria-valuetext": `${fmt(v.shown[k.p])}${g === null ? "" : `, gradient ${fmt(g)}`}` });
   }
-  for (const part of parts.boxes) number(part, v, lit);
+  for (const part of parts.boxes) { number(part, v, lit); part.g.classList.toggle("path", part.b.place >= P.base && onPath.has(part.b.place)); }
   scene.boxes.forEach((b, i) => { if (b.neuron && dense) parts.boxes[i].g.classList.toggle("chosen", [...b.neuron.weights, b.neuron.bias].includes(S.chosen)); });
 }
 // The number of the chosen weight, at its wire.
@@ -195,15 +201,18 @@ function through(v, w) {
   P.rules[n](v.D[w.to], v.M[w.to], v.M, a, D, F);
   return D[w.from];
 }
-function reach(p) {                                        // everything between a leaf and the loss
+let reached = { p: null, program: null, found: null };
+function reach(p) {                                        // everything between a parameter and the loss: its paths
+  if (reached.p === p && reached.program === P) return reached.found;
   const found = new Set([p]);
   P.operands.forEach((a, n) => { if (a.some((x) => found.has(x))) found.add(P.base + n); });
+  reached = { p, program: P, found };
   return found;
 }
 function number({ b, g, value, slope, name }, v, lit) {
   const at = b.place;
   g.classList.toggle("on", lit.has(b.key === "mean" ? "mean" : at));
-  if (b.image) { say(name, `sample ${S.focus + 1} of ${S.rows.length}`); say(value, DATA.classes ? `a ${fmt(v.row.at(-1))}` : `target ${fmt(v.row.at(-1))}`); return; }
+  if (b.image) { say(name, `sample ${S.focus + 1} of ${S.rows.length}`); say(value, `a ${called(DATA.labels, v.row.at(-1))}`); return; }
   if (b.key === "mean") { known(value, fmt(v.loss, 3), isKnown("mean")); say(slope, `of all ${v.rows.length}${DATA.batch ? " of this batch" : " samples"}`); return; }
   const leaf = b.param !== undefined && b.param !== null, p = b.param;
   const x = leaf ? v.shown[p] : v.M[at];

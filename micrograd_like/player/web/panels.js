@@ -31,13 +31,14 @@ function drawSlice(v) {
     const near = Math.max(finite(v.loss, 1e9), 1e-9) * 1.8, told = finite(v.loss + predicted, 1e9);
     const below = Math.min(least, Math.max(told, -near));
     view.low = below < -1e-9 * near ? -nice(-below) : 0;
-    view.top = nice(Math.max(1e-9, Math.min(most, Math.max(near, Math.min(finite(truth, 1e9) * 1.1, 4 * near)))));
+    const k = Math.round((at - view.lo) / (view.hi - view.lo) * steps), beside = Math.max(...[k - 5, k + 5].map((i) => finite(curve[clamp(i, 0, steps)], 1e9)));
+    view.top = nice(Math.max(1e-9, Math.min(most, Math.max(near, Math.min(beside, Math.max(20 * near, DATA.scale)), Math.min(finite(truth, 1e9) * 1.1, 4 * near)))));
     if (view.top <= view.low) view.top = view.low + 1;
   }
   const X = (a) => SX + SW * (a - view.lo) / (view.hi - view.lo), Y = (l) => clamp(SH - (SH - 12) * (finite(l, 1e9) - view.low) / (view.top - view.low), -400, 600);
   part.grid.replaceChildren();
   for (const t of [view.low, (view.low + view.top) / 2, view.top]) { el("path", { d: `M${SX} ${Y(t)}H${SX + SW}`, class: "axis" }, part.grid); el("text", { x: SX - 6, y: Y(t) + 4, "text-anchor": "end", class: "small" }, part.grid, fmt(t, 2)); }
-  for (let k = 0; k <= 4; k++) { const t = view.lo + (view.hi - view.lo) * k / 4; el("text", { x: X(t), y: SH + 17, "text-anchor": "middle", class: "small" }, part.grid, fmt(t)); }
+  for (let k = 0; k <= 4; k++) { const t = view.lo + (view.hi - view.lo) * k / 4; el("text", { x: X(t), y: SH + 19, "text-anchor": k === 4 ? "end" : k ? "middle" : "start", class: "small" }, part.grid, fmt(t)); }
   let d = "", pen = "M";
   curve.forEach((l, k) => { if (Number.isFinite(l)) { d += `${pen}${X(xs[k]).toFixed(1)} ${Y(l).toFixed(1)}`; pen = "L"; } else pen = "M"; });
   set(part.curve, { d: d || null });

@@ -6,12 +6,12 @@ import { clamp, round, sub, sup } from "./base.js";
 
 export function neuronName(layer, j) {
   const L = DATA.programs[S.variant].layers, last = layer === L.length - 1;
-  if (last) return L[layer].length === 1 ? "out" : DATA.classes ? `${j}` : `out${sub(j + 1)}`;
+  if (last) return L[layer].length === 1 ? "out" : DATA.classes ? DATA.labels?.[j] ?? `${j}` : `out${sub(j + 1)}`;
   return L.length === 2 ? `h${sub(j + 1)}` : `h${sup(layer + 1)}${sub(j + 1)}`;
 }
 
 export function buildScene(narrow) {
-  if (DATA.kind === "graph") return graphScene();
+  if (DATA.kind === "graph") return graphScene(narrow);
   const layers = DATA.programs[S.variant].layers, n = DATA.inputs;
   const rows = (layer) => layer.reduce((h, neuron) => h + (neuron.weights.length + 1) * 26 + 20, 0);
   const ported = n <= 6 && layers.every((layer) => layer.length <= 6 && rows(layer) <= 560);
@@ -24,7 +24,7 @@ export function buildScene(narrow) {
 
 // Left to right, as the computation runs.
 function placeAcross(scene, layers, n) {
-  const { ported } = scene, right = 784, left = scene.image ? 168 : 80, pitch = (right - left - 10) / layers.length;
+  const { ported } = scene, right = 770, left = scene.image ? 168 : 80, pitch = (right - left - 10) / layers.length;
   const least = layers.every((layer) => layer.length < 3) && n < 4 ? 270 : 404;
   const tall = ported ? Math.max(least, ...layers.map((layer) => layer.reduce((h, neuron) => h + height(neuron) + 8, 0)))
     : Math.max(404, ...layers.map((layer) => layer.length * clamp(500 / layer.length, 24, 40)));
@@ -44,8 +44,8 @@ function placeAcross(scene, layers, n) {
       y += heights[j] + gap;
     });
   });
-  scene.boxes.push({ key: "loss", place: P.loss, title: DATA.lossText, x: 784, y: tall / 2 - 104, w: 132, h: 84, role: "loss" });
-  if (S.rows.length > 1 || DATA.rows.length > 1) scene.boxes.push({ key: "mean", place: null, title: "loss = mean of ℓ", x: 784, y: tall / 2 + 24, w: 132, h: 84, role: "loss" });
+  scene.boxes.push({ key: "loss", place: P.loss, title: DATA.lossText, x: 770, y: tall / 2 - 104, w: 150, h: 84, role: "loss" });
+  if (S.rows.length > 1 || DATA.rows.length > 1) scene.boxes.push({ key: "mean", place: null, title: "loss = mean of ℓ", x: 770, y: tall / 2 + 24, w: 150, h: 84, role: "loss" });
   function height(neuron) { return Math.max(last1(neuron) ? 150 : 56, (neuron.weights.length + 1) * 26 + 14); }
   function last1(neuron) { return layers.at(-1).length === 1 && layers.at(-1)[0] === neuron; }
 }
@@ -148,10 +148,11 @@ function listOperations(scene, layers, n) {
 }
 
 // A recorded loss, laid out in Python.
-function graphScene() {
+function graphScene(narrow) {
   const { graph } = DATA, places = graph.boxes.map((b) => b.place);
-  const scene = { width: Math.max(880, graph.width), left: Math.min(0, (graph.width - 880) / 2), height: graph.height, boxes: graph.boxes.map((b) => ({ ...b })), knobs: [], ops: [], graph: true };
-  scene.wires = graph.wires.map((w) => ({ ...w, p: null }));
+  const at = narrow ? graph.down : graph.across, least = narrow ? 360 : 880, scene = { width: Math.max(least, at.width), left: Math.min(0, (at.width - least) / 2), height: at.height, knobs: [], ops: [], graph: true };
+  scene.boxes = graph.boxes.map((b, k) => ({ ...b, x: at.spots[k][0], y: at.spots[k][1] }));
+  scene.wires = graph.wires.map((w, k) => ({ ...w, d: at.paths[k], p: null }));
   const lines = graph.boxes.filter((b) => b.place >= P.base).map((b) => b.place).sort((a, b) => a - b);
   const backward = DATA.programs[0].spec.backward.map((n) => P.base + n).filter((place) => places.includes(place));
   const title = new Map(graph.boxes.map((b) => [b.place, b.short]));

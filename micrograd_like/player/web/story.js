@@ -16,9 +16,10 @@ function local(v, n) {
   return D;
 }
 
-function neuronOf(op) {
+function neuronOf(v, op) {
   const layer = DATA.programs[S.variant].layers[op.layer];
-  const j = op.j ?? Math.max(0, layer.findIndex((neuron) => [...neuron.weights, neuron.bias].includes(S.chosen)));
+  const own = layer.findIndex((neuron) => [...neuron.weights, neuron.bias].includes(S.chosen)), slope = (neuron) => Math.abs(v.D[P.base + neuron.out]);
+  const j = op.j ?? (own >= 0 ? own : [...layer.keys()].reduce((a, b) => slope(layer[b]) > slope(layer[a]) ? b : a));
   const name = neuronName(op.layer, j);
   return { neuron: layer[j], name: DATA.classes && op.layer === DATA.programs[S.variant].layers.length - 1 ? `output ${name}` : name, j, many: op.j === null && layer.length > 1 };
 }
@@ -45,7 +46,7 @@ const STORY = {
     DATA.inputs <= 6 ? [...DATA.inputNames.map((name, k) => chip(v.row[k], name)), text("should give"), chip(v.row.at(-1), "y, the target", "res")]
       : [text(`${DATA.inputs} numbers, 0 for white and 1 for black; it should be read as`), chip(v.row.at(-1), "the target", "res")]],
   neuron(v, op) {
-    const { neuron, name, many } = neuronOf(op), sum = v.M[P.base + neuron.sum], out = v.M[P.base + neuron.out], f = symbol(neuron.out);
+    const { neuron, name, many } = neuronOf(v, op), sum = v.M[P.base + neuron.sum], out = v.M[P.base + neuron.out], f = symbol(neuron.out);
     const who = many ? `Each neuron of this layer multiplies its inputs by its weights and adds its bias. For ${name}:` : `${name} multiplies each input by its weight and adds its bias${bends(neuron) ? `; ${f} bends the sum` : ""}.`;
     return [`Forward. ${who}`, [...(bends(neuron) ? [text(`${f}(`)] : []), ...terms(v, op, neuron), ...(bends(neuron) ? [text(`) = ${f}(`), chip(sum, "the sum"), text(")")] : []), is(), chip(out, out === 0 && f === "ReLU" ? `${name}: silent` : name, "res")]];
   },
@@ -69,7 +70,7 @@ const BACK = {
     return [`Backward. If the output rose a little, how fast would ℓ rise? That slope starts the way back.`, [text(DATA.lossText.includes("=") ? `the slope of ${DATA.lossText} is` : "the slopes of ℓ are"), ...outs, ...(P.outputs.length > MOST_TERMS ? [text("…")] : [])]];
   },
   neuron(v, op) {
-    const { neuron, name, many } = neuronOf(op), out = P.base + neuron.out, up = v.D[out], d = v.D[P.base + neuron.sum], slope = bends(neuron) ? local(v, neuron.out)[0] : 1;
+    const { neuron, name, many } = neuronOf(v, op), out = P.base + neuron.out, up = v.D[out], d = v.D[P.base + neuron.sum], slope = bends(neuron) ? local(v, neuron.out)[0] : 1;
     const largest = [...neuron.weights.keys()].reduce((a, b) => Math.abs(v.D[neuron.weights[b]]) > Math.abs(v.D[neuron.weights[a]]) ? b : a);
     const k = neuron.weights.includes(S.chosen) ? neuron.weights.indexOf(S.chosen) : largest, x = v.M[neuron.sources[k]], f = symbol(neuron.out);
     const start = `Backward. The slope that arrives at ${name}${bends(neuron) ? ` is multiplied by the slope of ${f}, then` : " is multiplied"} by each weight's input.`;
