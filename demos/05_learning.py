@@ -60,7 +60,8 @@ print(f"total  = {w1.data:g}·{x1:g} + ({w2.data:g})·{x2:g} + {b.data:g} = {tot
 print(f"hidden = ReLU({total.data:g}) = {hidden.data:g}")
 print(f"out    = {v.data:g}·{hidden.data:g} + {c.data:g} = {out.data:g}")
 print(f"loss   = ({out.data:g} - {target:g})² = {loss.data:g}")
-mg.show(mg.draw_dot(loss, parameters=parameters, legend=False), "05_forward")
+frames = [mg.draw_dot(loss, rankdir="TB", parameters=parameters)]
+mg.show(frames[0], "05_forward")
 
 # %% [markdown]
 """
@@ -96,7 +97,8 @@ for parameter in parameters:
 gradients = [parameter.grad for parameter in parameters]
 more = max(w1, w2, key=lambda w: abs(w.grad))
 print(f"\nA weight's gradient is its input times the slope of the total, {slope['total']:g}: {more.label} moves more.")
-mg.show(mg.draw_dot(loss, parameters=parameters), "05_backward")
+frames.append(mg.draw_dot(loss, rankdir="TB", parameters=parameters))
+mg.show(frames[1], "05_backward")
 
 # %% [markdown]
 """
@@ -121,6 +123,7 @@ for parameter in parameters:
     old = parameter.data
     parameter.data = old - learning_rate * parameter.grad
     print(f"{parameter.label:2} = {old:g} - {learning_rate:g}·({parameter.grad:g}) = {parameter.data:g}")
+frames.append(mg.draw_dot(loss, rankdir="TB", parameters=parameters))
 
 # %% [markdown]
 """
@@ -144,7 +147,10 @@ print(f"loss   = ({out.data:.6g} - {target:g})² = {loss.data:.6g}, and before i
 print(f"\nBy the slopes alone it should change by {expected:.4g}; it changed by {loss.data - loss_before:.4g}.")
 print("A square cannot fall below 0: the slopes said more than there was. Chapter 7 is about this.")
 range_of_loss = "above 0.5" if loss.data > 0.5 else "between 0.1 and 0.5" if loss.data > 0.1 else "below 0.1"
-mg.show(mg.draw_dot(loss, parameters=parameters, legend=False), "05_after")
+for parameter in parameters:
+    parameter.grad = 0  # of the loss before
+frames.append(mg.draw_dot(loss, rankdir="TB", parameters=parameters))
+mg.show(mg.draw_frames(frames), "05_after")
 
 # %% [markdown]
 """

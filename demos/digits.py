@@ -58,10 +58,10 @@ def main() -> None:
     out = options.out
     out.mkdir(parents=True, exist_ok=True)
     plot_learning(history).savefig(out / "learning.svg")
-    mg.draw_dot(surprise, depth="neurons").render(outfile=out / "network.svg", cleanup=True)
+    mg.draw_dot(surprise, depth="neurons", shape=(8, 8)).save(out / "network.svg")
     outputs = model.layers[-1].neurons  # of several, the one that should win is drawn, and the others as numbers
     leaves = ["layers[0]", *(neuron.name for neuron in outputs if neuron is not outputs[0 if binary else target])]
-    mg.draw_dot(surprise, expand=True, stop=leaves).render(outfile=out / "output_neuron.svg", cleanup=True)
+    mg.draw_dot(surprise, expand=True, stop=leaves).save(out / "output_neuron.svg")
     plot_weights(model.layers[0], shape=(8, 8)).savefig(out / "weights.svg")
     first.plot().savefig(out / "first_step.svg")
     weight_pictures(first, model.layers[0], shape=(8, 8)).savefig(out / "first_step_weights.svg")

@@ -148,7 +148,7 @@ def draw_dot(
         look = ByShare(scene, report) if report is not None else a_function("style", style)(scene)
         look = instance("style", look, Style, "Style, or a function from a scene to one")
     sizes = column_sizes(scene.boxes, look, SIDES[rankdir][0], equal=scene.is_network)
-    return draw(Sheet(scene, look, sizes, _gap(scene, look), rankdir, legend), format)
+    return draw(Sheet(scene, look, sizes, _gap(scene, look, rankdir), rankdir, legend), format)
 
 
 def _check_root(root: Any) -> None:
@@ -193,14 +193,16 @@ def _empty(rankdir: str, format: str) -> Drawing:
     )
 
 
-def _gap(scene: Scene, style: Style) -> int:
+def _gap(scene: Scene, style: Style, rankdir: str) -> int:
     """The room between columns, in px: for what stands on the edges, or for many edges to cross."""
+    if not scene.is_network and rankdir in ("TB", "BT"):
+        return 44
     if not scene.is_network:
         pills = [measure(text, SMALL) for arrow in scene.arrows if (text := style.pill(arrow))]
-        return max(44, round(max(pills, default=0.0)) + 42)
+        return max(44, round(max(pills, default=0.0)) + 34)
     column = {box.key: box.column for box in scene.boxes}
     busiest = max(Counter(column[arrow.head] for arrow in scene.arrows).values(), default=0)
-    return min(110, 52 + 2 * busiest)
+    return min(110, 40 + 2 * busiest)
 
 
 def draw(sheet: Sheet, format: str) -> Drawing:

@@ -88,7 +88,8 @@ class Style:
 
     def effects(self) -> list[Number | None]:
         """Everything that has a colour."""
-        things: list[Thing] = [*self.scene.boxes, *self.scene.arrows]
+        things: list[Thing] = [box for box in self.scene.boxes if not box.is_root or box.gradient is None]
+        things += self.scene.arrows
         things += [port for box in self.scene.boxes for port in box.ports]
         return list(map(self.effect, things))
 

@@ -69,8 +69,9 @@ def folded(
     grouping = _Grouping(root, recorded, roles, depth, shape)
     if shape is not None and not any(group.box.pictures for group in grouping.groups):
         raise ValueError(f"no neuron reads {shape[0]} × {shape[1]} inputs, so there is no image of that shape to draw")
-    scene = _chosen(grouping.groups, roles, max_edges)
-    _describe(grouping, scene, recorded, roles, shape)
+    names = Names(recorded, roles.modules)
+    scene = _chosen(grouping.groups, roles, max_edges, root_name(root, names))
+    _describe(grouping, scene, recorded, roles, names, shape)
     return scene
 
 
@@ -171,7 +172,7 @@ class _Grouping:
         return self._known[identity]
 
 
-def _chosen(groups: list[_Group], roles: Roles, max_edges: int | None) -> Scene:
+def _chosen(groups: list[_Group], roles: Roles, max_edges: int | None, root: str) -> Scene:
     """The scene of the boxes and of the arrows that stay legible; the weakest are counted in their box."""
     backpropagated = type(roles.root.grad) is not int
     fan_ins: dict[str, list[int]] = {}
@@ -217,7 +218,7 @@ def _chosen(groups: list[_Group], roles: Roles, max_edges: int | None) -> Scene:
     if len(shown) < len(groups):
         count = len(shown) - len(groups) + len(inputs)
         notes.append(f"{count} of {len(inputs)} inputs are drawn, the others have only weaker edges")
-    scene = Scene([group.box for group in shown], arrows, root_name(roles.root), is_network=True, notes=notes)
+    scene = Scene([group.box for group in shown], arrows, root, is_network=True, notes=notes)
     _layers_in_columns(scene)
     return scene
 
@@ -284,10 +285,14 @@ def _layers_in_columns(scene: Scene) -> None:
 
 
 def _describe(
-    grouping: _Grouping, scene: Scene, recorded: Sequence[Step], roles: Roles, shape: tuple[int, int] | None
+    grouping: _Grouping,
+    scene: Scene,
+    recorded: Sequence[Step],
+    roles: Roles,
+    names: Names,
+    shape: tuple[int, int] | None,
 ) -> None:
     """Titles, numbers and pictures of the boxes, and what stands above the columns."""
-    names = Names(recorded, roles.modules)
     titles = Titles(names)
     title = {node: titles.of(node, op, operands) for node, op, operands, _ in recorded}
     activation = {node.label: op for node, op, _, _ in recorded if op}

@@ -349,7 +349,7 @@ def scalars(root: Value, recorded: Sequence[Step], roles: Roles) -> Scene:
                 is_root=node is root,
             )
         )
-    return Scene(boxes, arrows, root_name(root))
+    return Scene(boxes, arrows, root_name(root, names))
 
 
 class Titles:
@@ -401,9 +401,9 @@ def gradient_detail(gradient: Number | None) -> list[str]:
     return ["no gradient"] if gradient is None else [f"gradient = {full(gradient)}"]
 
 
-def root_name(root: Value) -> str:
+def root_name(root: Value, names: Names) -> str:
     """What a legend calls the root."""
-    return name(root.label) if root.label not in ("", "loss") else f"the {root.label or 'result'}"
+    return names.of(root.label) if root.label not in ("", "loss") else f"the {root.label or 'result'}"
 
 
 def path_of(label: str) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
+from math import hypot
 from typing import Any
 
 from micrograd_like.drawing import style as look
@@ -29,6 +32,7 @@ SIDES = {"LR": ("w", "e"), "TB": ("n", "s"), "RL": ("e", "w"), "BT": ("s", "n")}
 MARGIN = 6.0
 HEADING = 24.0  # the room for what stands above the columns
 SHADES = 24  # of a picture
+PILL_PLACES = sorted((i / 100 for i in range(8, 93, 2)), key=lambda part: abs(part - 0.46))  # of an edge's length
 TOOLTIP_LINES, TOOLTIP_LETTERS = 12, 160
 
 
@@ -168,8 +172,10 @@ def _curves(
         if arrow.port is None:
             incoming.setdefault(arrow.head, []).append(arrow)
     shift: dict[str, float] = {}
+    twins = {ends for ends, count in Counter((a.tail, a.head) for a in sheet.scene.arrows).items() if count > 1}
     for head, arrows in incoming.items():
-        step = min(10.0, (boxes[head][2 + across] - 20.0) / max(len(arrows), 1))
+        most = 20.0 if any((arrow.tail, head) in twins for arrow in arrows) else 10.0
+        step = min(most, (boxes[head][2 + across] - 20.0) / max(len(arrows), 1))
         ordered = sorted(arrows, key=lambda arrow: boxes[arrow.tail][across] + boxes[arrow.tail][2 + across] / 2)
         for i, arrow in enumerate(ordered):
             shift[arrow.key] = step * (i - (len(arrows) - 1) / 2)
@@ -184,6 +190,8 @@ def _curves(
         end = _at(boxes[arrow.head], made[arrow.head].port_at(arrow.port, into))
         move = shift.get(arrow.key, 0.0)
         end = (end[0], end[1] + move) if across else (end[0] + move, end[1])
+        if (arrow.tail, arrow.head) in twins and arrow.port is None:  # side by side, all the way
+            start = (start[0], start[1] + move) if across else (start[0] + move, start[1])
         foreign = [box for key, box in boxes.items() if key not in (arrow.tail, arrow.head)]
         direct = _direct(start, edges[arrow.tail][1], edges[arrow.head][0], end, 1 - across, out)
         spline = splines.get(arrow.key)
@@ -297,6 +305,16 @@ def point_at(curve: Sequence[Point], t: float) -> Point:
     return x, y
 
 
+def _along(curve: Sequence[Point], parts: Iterable[float]) -> list[Point]:
+    """The points at which a curve has run these parts of its length."""
+    count = 16 * ((len(curve) - 1) // 3)
+    points = [point_at(curve, i / count) for i in range(count + 1)]
+    lengths = [0.0]
+    for (ax, ay), (bx, by) in pairwise(points):
+        lengths.append(lengths[-1] + hypot(bx - ax, by - ay))
+    return [points[bisect_left(lengths, part * lengths[-1])] for part in parts]
+
+
 def _near(curve: Sequence[Point], boxes: Iterable[Rectangle]) -> list[Rectangle]:
     left, top, right, bottom = _bounds(curve)
     return [(x, y, w, h) for x, y, w, h in boxes if x < right and x + w > left and y < bottom and y + h > top]
@@ -324,8 +342,7 @@ def _put_pills(sheet: Sheet, layout: Layout) -> None:
         if not text:
             continue
         width, height = measure(text, SMALL) + 10, 17.0
-        for t in (0.46, 0.38, 0.54, 0.3, 0.62, 0.24, 0.7, 0.18, 0.78, 0.12, 0.86):
-            x, y = point_at(curve, t)
+        for x, y in _along(curve, PILL_PLACES):
             place = (x - width / 2, y - height / 2, width, height)
             if not any(_overlap(place, other) for cell in _cells(place) for other in taken.get(cell, ())):
                 layout.pills[arrow.key] = place
