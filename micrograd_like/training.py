@@ -48,12 +48,16 @@ class Epoch:
         return ", ".join(parts)
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """The loss of every step's mini-batch, before the step, and an `Epoch` for every epoch."""
 
     losses: list[float] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        steps = f"History of {len(self.losses):,} step{'s' * (len(self.losses) != 1)}"
+        return f"{steps}, {self.epochs[-1]}" if self.epochs else steps
 
 
 @dataclass

@@ -84,6 +84,7 @@ def test_walks_stand_on_the_map_of_the_loss():
     assert (axes.get_xlim(), axes.get_ylim()) == ((-1, 1), (-2, 2))
     assert {"down", "away"} <= set(labels(axes))
     assert drawn.summary == "down: 2 steps; away: 1 steps."
+    assert labels(plot_walks(xs, ys, [[1.0] * 3] * 3, {}, marks={"tried": [(1, 1)]}).figure.axes[0]) == ["tried"]
     flat = plot_walks(xs, ys, [[1.0] * 3] * 3, {"here": [(0, 0)]})
     ElementTree.fromstring(flat.to_svg())
     with pytest.raises(ValueError, match="expected 3 rows of 3 losses"):

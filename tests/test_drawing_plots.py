@@ -70,6 +70,12 @@ class TestLearning:
         rising = plot_learning(History([3.0, 2.0, 4.0], []))
         assert rising.title == "The loss rises from 3 to 4 (2 at its lowest)"
 
+    def test_a_history_prints_one_line(self):
+        assert repr(history()) == (
+            "History of 40 steps, epoch 4: loss 0.2500, accuracy 80.0%, held-out loss 0.3125, held-out accuracy 70.0%"
+        )
+        assert repr(History([1.0])) == "History of 1 step"
+
     def test_an_empty_history_is_an_error(self):
         with pytest.raises(ValueError, match="expected a history with at least one step"):
             plot_learning(History())

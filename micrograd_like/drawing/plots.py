@@ -143,6 +143,8 @@ def plot_walks(
     title: str = "",
     x: str = "",
     y: str = "",
+    *,
+    marks: Mapping[str, Iterable[tuple[Any, Any]]] | None = None,
 ) -> Plot:
     """Draw walks on a map of the loss over two parameters: bright where the loss is high, dark where it is low.
 
@@ -156,6 +158,7 @@ def plot_walks(
         title: what is to be seen, in a sentence.
         x: the name of the horizontal parameter.
         y: the name of the vertical one.
+        marks: name → points to be marked with a cross, beside the walks.
 
     Raises:
         ImportError: matplotlib is missing.
@@ -185,6 +188,10 @@ def plot_walks(
             axes.plot(line[0][:1], line[1][:1], marker="o", markersize=13, fillstyle="none", markeredgewidth=2.5,
                       markeredgecolor=tints[i % len(tints)], linestyle="none")  # fmt: skip
             _name_walk(axes, name, line, (across, up))
+        for name, points in (marks or {}).items():
+            spots = _line(points)
+            axes.plot(*spots, "x", color="white", markersize=9, markeredgewidth=2)
+            _name_walk(axes, name, spots, (across, up))
         axes.set_xlim(across[0], across[-1])
         axes.set_ylim(up[0], up[-1])
         axes.grid(False)
