@@ -55,7 +55,8 @@ bench: $(VENV)/bench.ok ## measure speed and memory against peers, into docs/ben
 	$(BIN)/python -m benchmarks --write docs
 
 HUNT_SECONDS ?= 600
-hunt: $(VENV)/dev.ok ## look for new counterexamples for ten minutes (HUNT_SECONDS=...), keep them in tests/regressions.json
+hunt: $(VENV)/dev.ok ## interrupt at every instruction; then look for counterexamples for ten minutes (HUNT_SECONDS=...)
+	$(BIN)/python tests/interrupts.py
 	$(BIN)/python tests/hunt.py --seconds $(HUNT_SECONDS)
 
 ulps: $(VENV)/dev.ok ## measure how exact every operation is, into docs/ulps.md and docs/special_points.md

@@ -16,18 +16,27 @@ from micrograd_like.ieee import isfinite
 Places = dict[int, tuple[str, int]]  # id of a node -> file and line that recorded it
 
 
-@dataclass
+@dataclass(eq=False)
 class _Watch:
     """A block's watch. Tasks that it starts inherit it, and outlive it: so it knows itself when it is over."""
 
     places: Places
     raises: bool  # whether an anomaly raises
+    outer: _Watch | None  # of the block around it
     active: bool = True
 
 
-_watch: ContextVar[_Watch | None] = ContextVar("watch", default=None)
+_innermost: ContextVar[_Watch | None] = ContextVar("innermost", default=None)
 _lock = Lock()
-_watchers = 0
+_watches: set[_Watch] = set()
+
+
+def _watch() -> _Watch | None:
+    """The watch of this thread or task: the innermost one that is not over."""
+    watch = _innermost.get()
+    while watch is not None and not watch.active:
+        watch = watch.outer
+    return watch
 
 
 class AnomalyError(FloatingPointError):
@@ -65,22 +74,24 @@ def recorded_lines() -> Iterator[Callable[[Value], str]]:
 
 @contextmanager
 def _watching(raises: bool) -> Iterator[Places]:
-    global _watchers
-    outer = _watch.get()
-    watch = _Watch({}, raises) if outer is None else _Watch(outer.places, raises or outer.raises)  # it saw more
-    token = _watch.set(watch)
-    with _lock:
-        _watchers += 1
-        engine.watch_forward, engine.watch_backward = _check_forward, _check_backward
+    outer = _watch()
+    watch = _Watch({}, raises, None) if outer is None else _Watch(outer.places, raises or outer.raises, outer)
     try:
+        _innermost.set(watch)
+        _switch(_watches.add, watch)
         yield watch.places
     finally:
-        watch.active = False
-        with _lock:
-            _watchers -= 1
-            if not _watchers:
-                engine.watch_forward = engine.watch_backward = None
-        _watch.reset(token)
+        watch.active = False  # first of all: whatever interrupts the rest, the block is over
+        _switch(_watches.discard, watch)
+        _innermost.set(outer)
+
+
+def _switch(change: Callable[[_Watch], None], watch: _Watch) -> None:
+    """Add or remove a watch, and let the engine ask as long as there is one."""
+    with _lock:
+        change(watch)
+        _watches.intersection_update([w for w in _watches if w.active])  # without those whose end was interrupted
+        engine.watch_forward, engine.watch_backward = (_check_forward, _check_backward) if _watches else (None, None)
 
 
 def check_loss(loss: Value) -> None:
@@ -105,8 +116,8 @@ def _call(node: Value) -> str:
 
 
 def _check_forward(node: Value) -> None:
-    watch = _watch.get()
-    if watch is None or not watch.active:  # another thread or task watches
+    watch = _watch()
+    if watch is None:  # another thread or task watches
         return
     # By identity and without holding the node: a later node at the same address records its own place here.
     watch.places[id(node)] = users_line()
@@ -116,8 +127,8 @@ def _check_forward(node: Value) -> None:
 
 
 def _check_backward(node: Value) -> None:
-    watch = _watch.get()
-    if watch is None or not (watch.active and watch.raises) or node.op is None:
+    watch = _watch()
+    if watch is None or not watch.raises or node.op is None:
         return
     numbers = [x.data if isinstance(x, Value) else x for x in node.operands]
     for operand, adjoint in zip(node.operands, node.op.vjp(node.grad, node.data, *numbers), strict=True):

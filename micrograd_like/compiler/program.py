@@ -156,12 +156,11 @@ class Program:
         """The parameters' numbers as an array, in their order: what `at` takes. Raises TypeError where one has none."""
         machine = self._ready()
         space = machine.take()
-        try:
-            space.point(None)
-            space.read()
-            return space.params.copy()
-        finally:
-            machine.give(space)
+        space.point(None)
+        space.read()
+        numbers = space.params.copy()
+        machine.give(space)
+        return numbers
 
     def __call__(self, *inputs: Any, at: Any = None, **named: Any) -> float:
         """The mean loss over the samples. The losses are added from left to right and divided by their number.
@@ -316,11 +315,11 @@ class Program:
             at = self._inputs.vector(at, len(self.parameters))
         machine = self._ready(careful=careful)
         space = machine.take()
-        try:
-            if not space.run(mode, arrays, count, at) or careful:
-                return result(space)
-        finally:
+        if not space.run(mode, arrays, count, at) or careful:
+            found = result(space)
             machine.give(space)
+            return found
+        machine.give(space)
         return self._run(mode, arrays, count, at, result, careful=True)
 
     def _gradient(

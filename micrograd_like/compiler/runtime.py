@@ -63,7 +63,7 @@ class Machine:
             return Workspace(self)
 
     def give(self, space: Workspace) -> None:
-        """Memory that a call needs no more."""
+        """Memory that a call needs no more. After an error or an interrupt it is not given back, but forgotten."""
         self.free.append(space)
 
     def load(self, name: str, symbol: str, text: Callable[[], str], optimize: bool) -> native.Loaded:

@@ -89,16 +89,15 @@ class Training:
         optimizer, isfinite = self.optimizer, self.numpy.isfinite
         machine = self.ready(careful=careful)
         space = machine.take()
-        try:
-            space.train(self.arrays, self.count, self.batch_size, orders, optimizer, rates)
-            losses = space.losses[: len(rates)].copy()
-            if not (isfinite(losses).all() and isfinite(space.params).all()):
-                step = len(rates) - 1 if isfinite(losses).all() else int(isfinite(losses).argmin())
-                self.failed = step, losses[step]
-                return None
+        space.train(self.arrays, self.count, self.batch_size, orders, optimizer, rates)
+        losses = space.losses[: len(rates)].copy()
+        ends_well = isfinite(losses).all() and isfinite(space.params).all()
+        if ends_well:
             first = (len(orders) - 1) * (orders.strides[0] // 8)
             self.outputs = space.outputs[first : first + (self.count or 1)].copy()
             optimizer.commit(space.params.tolist(), space.states(optimizer), len(rates))
-            return losses
-        finally:
-            machine.give(space)
+        else:
+            step = len(rates) - 1 if isfinite(losses).all() else int(isfinite(losses).argmin())
+            self.failed = step, losses[step]
+        machine.give(space)
+        return losses if ends_well else None
