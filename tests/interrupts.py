@@ -181,6 +181,7 @@ def eager_fit() -> Situation:
     return Situation(
         lambda: mg.fit(model, SAMPLES[:1], mg.mse_loss, optimizer, epochs=2, batch_size=1, progress=False),
         lambda: numbers(optimizer),
+        everywhere=False,
     )
 
 
@@ -267,7 +268,7 @@ def explain_step() -> Situation:
     def state() -> Any:
         return [(p.data, p.grad, p.label) for p in model.parameters()], loss.data, loss.grad
 
-    return Situation(lambda: mg.explain_step(loss, model, lr=0.1, progress=False), state)
+    return Situation(lambda: mg.explain_step(loss, model, lr=0.1, progress=False), state, everywhere=False)
 
 
 def watching() -> Situation:
