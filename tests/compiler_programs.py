@@ -204,3 +204,88 @@ def assert_same(program: mg.Program, function: Any, parameters: Sequence[Value],
         np.testing.assert_allclose(got, losses, rtol=1e-13, atol=1e-14)
     scale = max(np.abs(gradient).max(), 1e-300)
     assert np.abs(got_gradient - gradient).max() <= 1e-11 * scale + 1e-13  # terms that cancel leave their rounding
+
+
+def growing_program(seed: int) -> tuple[Callable[..., Any], list[Value], int]:
+    """(function of x and k, parameters, the length of x): each position of a sequence looks at those before it."""
+    rng = random.Random(seed)
+    n, width = rng.randint(5, 9), rng.randint(1, 3)
+    p = [Value(rng.uniform(-1, 1)) for _ in range(n * n + 12)]
+    layers = [(rng.choice(list(LAYERS)), rng.random()) for _ in range(rng.randint(1, 3))]
+    picks = rng.random() < 0.3
+
+    def function(x: Sequence[Any], k: Sequence[Any]) -> Any:
+        rows = [[x[t * width + d] for d in range(width)] for t in range(n)]
+        if picks:
+            rows = [
+                [v * mg.gather([p[c * width + d] for c in range(CHOICES)], k[0]) for d, v in enumerate(r)] for r in rows
+            ]
+        for name, dice in layers:
+            rows = LAYERS[name](rows, p, random.Random(dice))
+        return sum((v for row in rows for v in row), 0.0) * 0.1
+
+    return function, p, n * width
+
+
+Rows = list[list[Any]]
+
+
+def attention(rows: Rows, p: list[Value], rng: random.Random) -> Rows:
+    out = []
+    for t, row in enumerate(rows):
+        scores = [sum(a * b for a, b in zip(row, rows[u], strict=True)) * p[0] for u in range(t + 1)]
+        largest = mg.max(scores)
+        weights = [(s - largest).exp() for s in scores]
+        total = sum(weights)
+        shares = [w / total for w in weights]
+        out.append([sum(shares[u] * rows[u][d] for u in range(t + 1)) for d in range(len(row))])
+    return out
+
+
+def looking_back(rows: Rows, p: list[Value], rng: random.Random) -> Rows:
+    """The first position has nothing before it."""
+    return [
+        [sum((rows[u][d] * p[u] for u in range(t)), 0.0) + v for d, v in enumerate(row)] for t, row in enumerate(rows)
+    ]
+
+
+def looking_ahead(rows: Rows, p: list[Value], rng: random.Random) -> Rows:
+    n = len(rows)
+    return [[sum((rows[u][d] * rows[t][d] for u in range(t, n)), 0.0) for d in range(len(rows[0]))] for t in range(n)]
+
+
+def triangular_weights(rows: Rows, p: list[Value], rng: random.Random) -> Rows:
+    n = len(rows)
+    return [
+        [sum((p[t * n + u] * rows[u][d] for u in range(t + 1)), 0.0) for d in range(len(rows[0]))] for t in range(n)
+    ]
+
+
+def extremes_so_far(rows: Rows, p: list[Value], rng: random.Random) -> Rows:
+    pick = rng.choice([mg.max, mg.min, mg.logsumexp])
+    return [[pick([rows[u][d] * p[3] for u in range(t + 1)]) for d in range(len(rows[0]))] for t in range(len(rows))]
+
+
+def unfolded_again(rows: Rows, p: list[Value], rng: random.Random) -> Rows:
+    """A chain of each length: a recurrence inside of a loop whose bound moves."""
+    out = []
+    for t, row in enumerate(rows):
+        h = row[0] * p[1]
+        for u in range(t + 1):
+            h = (h * p[2] + rows[u][-1]).tanh()
+        out.append([h, *row[1:]])
+    return out
+
+
+def projected(rows: Rows, p: list[Value], rng: random.Random) -> Rows:
+    width = rng.randint(1, 3)
+    out = [[sum(p[i * len(row) + d] * v for d, v in enumerate(row)) for i in range(width)] for row in rows]
+    return [[v.relu() for v in row] for row in out] if rng.random() < 0.5 else out
+
+
+LAYERS: dict[str, Callable[[Rows, list[Value], random.Random], Rows]] = {
+    layer.__name__: layer
+    for layer in (
+        attention, looking_back, looking_ahead, triangular_weights, extremes_so_far, unfolded_again, projected,
+    )
+}  # fmt: skip

@@ -7,13 +7,13 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from compiler_programs import PICKS, random_program, samples
+from compiler_programs import PICKS, growing_program, random_program, samples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import micrograd_like as mg
 from micrograd_like import Value, ops
-from micrograd_like.compiler import adjoint, flow, loops, nest, sums, trace
+from micrograd_like.compiler import adjoint, affine, flow, loops, nest, sums, trace
 from micrograd_like.compiler.loops import For, Ref, Table
 from micrograd_like.compiler.nest import (
     ADJOINT,
@@ -54,17 +54,20 @@ STEPS: list[Callable[[Any, Any], Any]] = [
 ]  # fmt: skip
 
 
-def run_nests(function: Any, parameters: list[Value], **inputs: Sequence[float]) -> tuple[float, list[float]]:
+def run_nests(
+    function: Any, parameters: list[Value], *, again: bool = False, **inputs: Sequence[float]
+) -> tuple[float, list[float]]:
     """Loss and gradient by the interpreter of the nests and of their adjoints."""
-    flowing = flow.flow(trace.trace(function, parameters, {name: (len(x),) for name, x in inputs.items()}))
+    recorded = trace.trace(function, parameters, {name: (len(x),) for name, x in inputs.items()})
+    flowing, found = affine.refold(recorded, None) if again else (flow.flow(recorded), None)  # type: ignore[misc]
     x = [v for numbers in inputs.values() for v in numbers]
     p = [v.data for v in parameters]
     gradient = [0.0] * len(p)
     shared, node = [0.0] * flowing.shared.slots, [0.0] * flowing.sample.slots
     shared_adjoint, node_adjoint = [0.0] * flowing.shared.slots, [0.0] * flowing.sample.slots
     nests = []
-    for section, seed in ((flowing.shared, None), (flowing.sample, flowing.sample.outputs)):
-        terms = loops.recover(section)
+    for k, (section, seed) in enumerate(((flowing.shared, None), (flowing.sample, flowing.sample.outputs))):
+        terms = loops.recover(section) if found is None else found[k]
         assert loops.lines(terms) == section.lines
         nests.append((nest.lower(terms, flowing.constants), adjoint.adjoint(terms, flowing.constants, seed)))
     scratch = [0.0] * max(back.temporaries for _, back in nests)
@@ -348,3 +351,90 @@ def test_a_loop_is_turned_where_its_body_goes_on_with_a_loop() -> None:
     loop, *_ = loops.recover(flow.Section(lines, 1000, 999))
     assert loop.body[0].op is ops.neg
     assert loops.lines(loops.recover(flow.Section(lines, 1000, 999))) == lines
+
+
+@given(seeds)
+@settings(max_examples=40)
+def test_stages_with_bounds_that_move_compute_what_the_engine_computes(seed: int) -> None:
+    function, parameters, size = (growing_program if seed % 4 else random_program)(seed)
+    (x,), (k,) = samples(random.Random(seed), size, 1)
+    expected, gradient = eager(function, parameters, x, k)
+    flowing, terms = affine.refold(trace.trace(function, parameters, {"x": (size,), "k": (PICKS,)}), None)  # type: ignore[misc]
+    assert loops.lines(terms[1]) == flowing.sample.lines
+    p = [v.data for v in parameters]
+    assert same(flowing.interpret(p, x + k)[1][flowing.sample.outputs], expected)
+    loss, got = run_nests(function, parameters, again=True, x=x, k=k)
+    assert same(loss, expected)
+    assert close(got, gradient)
+
+
+def causal(n: int, width: int) -> tuple[Callable[[Any], Any], list[Value]]:
+    """Attention with a causal mask, as written for scalars."""
+    p = [Value(math.sin(k)) for k in range(3 * width * width)]
+
+    def project(row: Any, which: int) -> Any:
+        start = which * width * width
+        return [sum(p[start + i * width + d] * row[d] for d in range(width)) for i in range(width)]
+
+    def function(x: Any) -> Any:
+        keys, values, out = [], [], []
+        for t in range(n):
+            query, key, value = (project(x[t], which) for which in range(3))
+            keys.append(key)
+            values.append(value)
+            scores = [sum(a * b for a, b in zip(query, k, strict=True)) for k in keys]
+            largest = mg.max(scores)
+            weights = [(s - largest).exp() for s in scores]
+            total = sum(weights)
+            out += [sum(w / total * v[d] for w, v in zip(weights, values, strict=True)) for d in range(width)]
+        return sum(v * v for v in out)
+
+    return function, p
+
+
+def test_a_causal_mask_is_a_loop_whose_bound_moves_whatever_the_length() -> None:
+    texts = []
+    for n in (9, 12):
+        function, p = causal(n, 4)
+        program = mg.compile(function, p, x=(n, 4))
+        texts.append(str(program))
+        rows = [[math.cos(3 * t + d) for d in range(4)] for t in range(n)]
+        expected, gradient = eager(
+            lambda flat, f=function: f([flat[i : i + 4] for i in range(0, len(flat), 4)]),
+            p,
+            [x for row in rows for x in row],
+        )
+        for count in (1, 3, 11):
+            loss, got = program.gradient([rows] * count)
+            assert math.isclose(loss, expected, rel_tol=1e-14)
+            assert close(got.tolist(), gradient)
+    assert "for k in range(i + 1):" in texts[0] or "for j in range(i + 1):" in texts[0]
+    assert len(texts[0].splitlines()) == len(texts[1].splitlines()) < 30
+
+
+def test_bounds_turn_with_a_loop_that_is_run_backwards() -> None:
+    around = loops.bound(1, (1,), (5,))  # range(i + 1)
+    inner = For(loops.bound(0, (1, 1), (5, 5)), (Assign(Ref(NODE, 0, (7, 3, 1)), False, (Ref(INPUT, 0, (0, 0, 0)),)),))
+    outer = For(5, (For(around, (inner,)),))
+
+    def order(term: Any) -> list[tuple[int, ...]]:
+        """The addresses that are written, in their order."""
+        found: list[Any] = []
+
+        def walk(term: Any, counters: tuple[int, ...]) -> None:
+            if isinstance(term, For):
+                for i in range(loops.turns(term.trips, counters)):
+                    for part in term.body:
+                        walk(part, (*counters, i))
+            else:
+                found.append(loops.at(term.target, counters).base)
+
+        walk(term, ())
+        return found
+
+    forward = order(outer)
+    assert len(forward) == sum(i + j for i in range(5) for j in range(i + 1))
+    flipped = adjoint.backwards(outer, 0)
+    flipped = For(flipped.trips, tuple(adjoint.backwards(part, 1) for part in flipped.body))
+    flipped = For(5, (For(flipped.body[0].trips, tuple(adjoint.backwards(part, 2) for part in flipped.body[0].body)),))
+    assert order(flipped) == forward[::-1]

@@ -12,14 +12,14 @@ faster one gave a nan.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.compiler import trace as tracing
 from micrograd_like.compiler.flow import QUIET, flow
-from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, recover
+from micrograd_like.compiler.loops import Bound, For, Ref, Statement, Table, Term, recover
 from micrograd_like.compiler.nest import (
     ADJOINT,
     PARAM_GRADIENT,
@@ -28,6 +28,7 @@ from micrograd_like.compiler.nest import (
     Assign,
     Code,
     Leaf,
+    Reduce,
     Scatter,
     independent,
     leaf,
@@ -172,10 +173,13 @@ class _Builder:
     def _small_program(self, s: Statement, heads: tuple[Ref, ...], trips: tuple[int, ...]) -> list[Term]:
         """A rule that mixes the elements of its list: a program of its own, with loops of its own."""
         n = s.trips[0]
-        key = (s.op, len(heads), n)
+        key = (s.op, len(heads), int(n))
         if key not in self.small:
-            self.small[key] = _rule_program(s.op, len(heads), n, self.constants)
+            self.small[key] = _rule_program(s.op, len(heads), int(n), self.constants)
         terms, slots, adjoints = self.small[key]
+        if isinstance(n, Bound):
+            shorter, _, _ = _rule_program(s.op, len(heads), n - 1, [])
+            terms = tuple(_bounded(a, b, n) for a, b in zip(terms, shorter, strict=True))
         self.temporaries = max(self.temporaries, slots)
         level = len(trips)
         source = [Ref(ADJOINT, s.out.base, s.out.coefs), stored(s.out), *map(stored, heads)]
@@ -202,6 +206,28 @@ class _Builder:
         return sweep
 
 
+def _bounded(term: Term, shorter: Term, n: Bound) -> Term:
+    """A loop or a sum in the program of a list of the length n at its most, with bounds that follow the length.
+
+    `shorter`: the same in the program of a list that is shorter by one.
+    """
+
+    def follow(trips: int, fewer: int) -> int:
+        if trips == fewer:
+            return trips
+        assert trips == fewer + 1, "the rule's loops do not follow the length of its list"
+        more = trips - int(n)
+        return Bound(n.base + more, n.coefs, trips, n.least + more)
+
+    assert type(term) is type(shorter), "the rule is another one for a list of another length"
+    if isinstance(term, For):
+        body = tuple(_bounded(a, b, n) for a, b in zip(term.body, shorter.body, strict=True))
+        return For(follow(term.trips, shorter.trips), body)
+    if isinstance(term, Reduce):
+        return replace(term, trips=tuple(map(follow, term.trips, shorter.trips)))
+    return term
+
+
 def _without_empty(table: Table) -> Table:
     """The table without rows that do nothing."""
     kept = [k for k, body in enumerate(table.bodies) if body]
@@ -213,13 +239,23 @@ def _without_empty(table: Table) -> Table:
 def backwards(loop: For, level: int) -> For:
     """The loop, its iterations in the opposite order."""
 
-    def flip(ref: Ref) -> Ref:
-        c = ref.coefs[level]
-        return Ref(ref.space, ref.base + c * (loop.trips - 1), (*ref.coefs[:level], -c, *ref.coefs[level + 1 :]))
+    last, slope = loop.trips - 1, (0,) * level
+    if isinstance(loop.trips, Bound):
+        last, slope = loop.trips.base - 1, loop.trips.coefs
 
-    result = moved(loop, flip)
-    assert isinstance(result, For)
-    return result
+    def flipped(base: int, coefs: tuple[int, ...]) -> tuple[int, tuple[int, ...]]:
+        """The same with the last iteration's number less the counter in the counter's place."""
+        c = coefs[level]
+        outer = [x + c * s for x, s in zip(coefs[:level], slope, strict=False)]
+        return base + c * last, (*outer, *coefs[len(outer) : level], -c, *coefs[level + 1 :])
+
+    def turned(trips: int) -> int:
+        if not isinstance(trips, Bound) or len(trips.coefs) <= level:
+            return trips
+        return Bound(*flipped(trips.base, trips.coefs), int(trips), trips.least)
+
+    body = tuple(moved(term, lambda ref: Ref(ref.space, *flipped(ref.base, ref.coefs)), turned) for term in loop.body)
+    return For(loop.trips, body)
 
 
 # Rules as expressions

@@ -18,7 +18,7 @@ from itertools import groupby
 from math import prod
 from typing import Any
 
-from micrograd_like.compiler.loops import For, Ref, Table, Term
+from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term, depends
 from micrograd_like.compiler.machine import FORMS, definitions, form
 from micrograd_like.compiler.nest import (
     ADJOINT,
@@ -90,7 +90,13 @@ class Emitter(Writer):
     # Loops
 
     def loop(
-        self, count: int | str, carried: Sequence[tuple[str, str]], body: Callable[..., Sequence[str]], step: int = 1
+        self,
+        count: int | str,
+        carried: Sequence[tuple[str, str]],
+        body: Callable[..., Sequence[str]],
+        step: int = 1,
+        *,
+        may_be_empty: bool = False,
     ) -> list[str]:
         """As a `Writer`'s; what is loaded or computed inside is known inside only."""
 
@@ -100,20 +106,47 @@ class Emitter(Writer):
             self.scopes.pop()
             return results
 
-        return super().loop(count, carried, scope, step)
+        return super().loop(count, carried, scope, step, may_be_empty=may_be_empty)
 
-    def nest(self, trips: Sequence[int], carried: list[str], body: Callable[..., list[str]]) -> list[str]:
-        """Nested loops over vectors in registers; body(counters, values)."""
+    def turns(self, trips: int, env: Environment) -> int | str:
+        """How often a loop turns, at these counters around it."""
+        if not isinstance(trips, Bound):
+            return trips
+        constant, total = trips.base, ""
+        for c, (name, offset) in zip(trips.coefs, env, strict=False):
+            constant += c * offset
+            if name and c:
+                part = self.put(f"mul nsw i64 {name}, {c}") if c != 1 else name
+                total = self.put(f"add nsw i64 {total}, {part}") if total else part
+        if not total:
+            return max(constant, 0)
+        return self.put(f"add nsw i64 {total}, {constant}") if constant else total
+
+    def turning(
+        self, trips: int, env: Environment, carried: list[tuple[str, str]], body: Any, step: int = 1
+    ) -> list[str]:
+        """A loop with such a bound."""
+        count = self.turns(trips, env)
+        if count == 0:
+            return [value for _, value in carried]
+        empty = isinstance(count, str) and isinstance(trips, Bound) and trips.least < 1
+        return self.loop(count, carried, body, step, may_be_empty=empty)
+
+    def nest(
+        self, trips: Sequence[int], carried: list[str], body: Callable[..., list[str]], env: Environment = ()
+    ) -> list[str]:
+        """Nested loops over vectors in registers, at these counters around them; body(counters, values)."""
 
         def level(d: int, counters: tuple[Counter, ...], values: list[str]) -> list[str]:
             if d == len(trips):
                 return body(counters, values)
-            if prod(trips[d:]) * len(values) <= 16:
+            if not any(isinstance(n, Bound) for n in trips[d:]) and prod(trips[d:]) * len(values) <= 16:
                 for i in range(trips[d]):
                     values = level(d + 1, (*counters, ("", i)), values)
                 return values
             pairs = [(self.type, v) for v in values]
-            at_once = next(n for n in (UNROLLED, 1) if trips[d] % n == 0) if d == len(trips) - 1 else 1
+            last = d == len(trips) - 1 and not isinstance(trips[d], Bound)
+            at_once = next(n for n in (UNROLLED, 1) if trips[d] % n == 0) if last else 1
 
             def turns(counter: str, inner: Sequence[str]) -> list[str]:
                 values = list(inner)
@@ -121,7 +154,7 @@ class Emitter(Writer):
                     values = level(d + 1, (*counters, (counter, k)), values)
                 return values
 
-            return self.loop(trips[d], pairs, turns, at_once)
+            return self.turning(trips[d], (*env, *counters), pairs, turns, at_once)
 
         return level(0, (), carried)
 
@@ -274,7 +307,7 @@ class Emitter(Writer):
             values = [self.expression(term, (*env, *counters)) for env in envs]
             return [form(term.op)(self, total, x) for total, x in zip(totals, values, strict=True)]
 
-        totals = self.nest(term.trips, [self.load(term.first, env) for env in envs], body)
+        totals = self.nest(term.trips, [self.load(term.first, env) for env in envs], body, envs[0])
         for env, total in zip(envs, totals, strict=True):
             self.store(self.key(term.target, env), total)
 
@@ -358,7 +391,7 @@ class Emitter(Writer):
         """`around`: what a few iterations are put into."""
         jam = self.jam(loop, ranges) if len(envs) == 1 else 1
         inner = (*ranges, (0, loop.trips - 1))
-        whole = loop.trips // jam * jam
+        whole = loop.trips // jam * jam  # of a bound that moves, the most there are: then one at a time
 
         def some(counters: Sequence[Counter]) -> None:
             inside = [(*env, counter) for env in envs for counter in counters]
@@ -377,8 +410,10 @@ class Emitter(Writer):
         self.scopes.append({})
         if around is None:
             self.pin(loop, envs, ranges)
-        if whole == jam:
+        if whole == jam and not isinstance(loop.trips, Bound):
             some([("", k) for k in range(jam)])
+        elif isinstance(loop.trips, Bound):
+            self.turning(loop.trips, envs[0], [], body)
         else:
             self.loop(whole, [], body, jam)
         if whole < loop.trips:
@@ -387,6 +422,9 @@ class Emitter(Writer):
 
     def jam(self, loop: For, ranges: tuple[Range, ...]) -> int:
         """How many iterations of a loop run side by side: more than one only where they are independent."""
+        level = len(ranges)
+        if isinstance(loop.trips, Bound) or any(depends(n, level) for n in _bounds(loop.body)):
+            return 1
         sums = any(isinstance(t, Reduce) for t in loop.body)
         loops = [t for t in loop.body if isinstance(t, For)]
         if any(not _only_assigns(t) for t in loops) or any(isinstance(t, Table) for t in loop.body):
@@ -449,6 +487,16 @@ class Emitter(Writer):
         pointer = self.pointer(key)
         old = self.put(f"load double, ptr {pointer}, align 8")
         self.do(f"store double {self.put(f'fadd double {old}, {x}')}, ptr {pointer}, align 8")
+
+
+def _bounds(terms: Sequence[Term]) -> Iterator[int]:
+    """How often each loop and each sum in the terms turns."""
+    for term in terms:
+        if isinstance(term, For):
+            yield term.trips
+            yield from _bounds(term.body)
+        elif isinstance(term, Reduce):
+            yield from term.trips
 
 
 def _reads_parameters(loop: For) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.compiler.emit import Counter, Emitter, Environment, Shape, text
-from micrograd_like.compiler.loops import Ref, Table, Term
+from micrograd_like.compiler.loops import Bound, Ref, Table, Term
 from micrograd_like.compiler.nest import ADJOINT, INPUT, PARAM_GRADIENT, Assign, Range, Scatter, unwrapped, wrapped
 from micrograd_like.compiler.writer import EVEN, HIGH, LOW, ODD
 
@@ -62,8 +62,8 @@ class Summer(Emitter):
             self.table(term, env, rows, ranges)
             return
         trips, term = unwrapped(term)
-        if isinstance(term, Scatter):
-            self.scattered(term, trips, env, groups, stride)
+        if isinstance(term, Scatter) or any(isinstance(n, Bound) for n in trips):
+            self.one_by_one(term, trips, env, groups, stride)
             return
         assert isinstance(term, Assign)
         level = len(env)
@@ -95,8 +95,8 @@ class Summer(Emitter):
 
         outer(0, [{}])
 
-    def scattered(self, term: Scatter, trips: list[int], env: Environment, groups: str, stride: int) -> None:
-        """Add to what each sample has picked, one sample after the other."""
+    def one_by_one(self, term: Scatter | Assign, trips: list[int], env: Environment, groups: str, stride: int) -> None:
+        """Add each frame's part at once: where samples have picked different targets, and where a loop's bound moves."""
 
         def frames(counter: str, _: Any) -> list[str]:
             for part in range(0, self.shape.lanes, self.lanes):
@@ -106,14 +106,17 @@ class Summer(Emitter):
 
         def turns(inner: Environment) -> None:
             if len(inner) == len(env) + len(trips):
-                self.scatter(term, inner)
+                if isinstance(term, Scatter):
+                    self.scatter(term, inner)
+                else:
+                    self.add_to_scalar(self.key(term.target, inner), self.sum_of_lanes(self.expression(term, inner)))
                 return
 
             def body(counter: str, _: Any) -> list[str]:
                 turns((*inner, (counter, 0)))
                 return []
 
-            self.loop(trips[len(inner) - len(env)], [], body)
+            self.turning(trips[len(inner) - len(env)], inner, [], body)
 
         if groups == "1":
             turns(env)
@@ -220,6 +223,7 @@ def row_nest(term: Term, width: int) -> RowNest | None:
     along = next((d for d in reversed(range(len(trips))) if term.target.coefs[d] == 1), None)
     if (
         along is None
+        or any(isinstance(n, Bound) for n in trips)
         or not isinstance(adjoint, Ref)
         or not isinstance(row, Ref)
         or (adjoint.space, row.space, term.target.space) != (ADJOINT, INPUT, PARAM_GRADIENT)

@@ -42,6 +42,50 @@ class Ref:
         return Ref(self.space, self.base + self.coefs[level] * steps, self.coefs)
 
 
+class Bound(int):
+    """How often a loop turns, where that is affine in the counters around it: base + Σ coefficient · counter.
+
+    As an integer it is the most that it can be. So whoever takes it for a plain number asks about a loop that is longer
+    than this one ever is: what may not meet there, does not meet here.
+    """
+
+    base: int
+    coefs: tuple[int, ...]  # one per enclosing loop, outermost first; none for the innermost that do not matter
+    least: int
+
+    def __new__(cls, base: int, coefs: tuple[int, ...], most: int, least: int) -> Bound:
+        self = super().__new__(cls, most)
+        self.base, self.coefs, self.least = base, coefs, least
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Bound, (self.base, self.coefs, int(self), self.least)
+
+    def __repr__(self) -> str:
+        return f"Bound({self.base}, {self.coefs}, {int(self)}, {self.least})"
+
+
+def bound(base: int, coefs: Sequence[int], around: Sequence[int]) -> int:
+    """The bound of a loop inside of loops that turn so often; a plain number where no counter moves it."""
+    if not any(coefs):
+        return base
+    ends = [c * (n - 1) for c, n in zip(coefs, around, strict=True)]
+    most, least = (base + sum(pick(0, end) for end in ends) for pick in (max, min))
+    return Bound(base, tuple(coefs), max(most, 0), least)
+
+
+def turns(trips: int, counters: Sequence[int]) -> int:
+    """How often a loop turns at these counters of the loops around."""
+    if not isinstance(trips, Bound):
+        return trips
+    return max(trips.base + sum(c * i for c, i in zip(trips.coefs, counters, strict=False)), 0)
+
+
+def depends(trips: int, level: int) -> bool:
+    """Whether a counter of that level or of one inside of it moves the bound."""
+    return isinstance(trips, Bound) and any(trips.coefs[level:])
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A line whose operands move with the loops around it."""
@@ -295,16 +339,15 @@ def unroll(terms: Sequence[Term], counters: tuple[int, ...] = ()) -> Iterator[St
     """The statements in the order in which the loops run them."""
     for term in terms:
         if isinstance(term, For):
-            for i in range(term.trips):
+            for i in range(turns(term.trips, counters)):
                 yield from unroll(term.body, (*counters, i))
         elif isinstance(term, Table):
             for kind, *row in term.rows:
                 yield from unroll(term.bodies[kind], (*counters, *row))
         else:
             move: Callable[[Ref], Ref] = lambda ref: at(ref, counters)  # noqa: E731
-            yield Statement(
-                term.op, tuple(map(move, term.heads)), tuple(map(move, term.lists)), term.trips, move(term.out)
-            )
+            trips = tuple(turns(n, counters) for n in term.trips)
+            yield Statement(term.op, tuple(map(move, term.heads)), tuple(map(move, term.lists)), trips, move(term.out))
 
 
 def lines(terms: Sequence[Term]) -> list[Line]:
@@ -339,8 +382,9 @@ def literal(ref: Ref, constants: Sequence[float], trips: Sequence[int]) -> float
         return None
     first = constants[ref.base]
     for counters in product(*[range(n) for _, n in moving]):
-        x = constants[ref.base + sum(c * i for (c, _), i in zip(moving, counters, strict=True))]
-        if repr(x) != repr(first):
+        place = ref.base + sum(c * i for (c, _), i in zip(moving, counters, strict=True))
+        # A loop whose bound moves has corners beyond which nothing is read.
+        if not 0 <= place < len(constants) or repr(constants[place]) != repr(first):
             return None
     return first
 
@@ -352,7 +396,7 @@ def show(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, ..
     indent = "    " * depth
     for term in terms:
         if isinstance(term, For):
-            text.append(f"{indent}for {counter(depth)} in range({term.trips}):")
+            text.append(f"{indent}for {counter(depth)} in range({times(term.trips)}):")
             text.append(show(term.body, constants, (*trips, term.trips)))
         elif isinstance(term, Table):
             text.append(f"{indent}{len(term.rows)} operations of {len(term.bodies)} kinds, without a pattern")
@@ -368,10 +412,19 @@ def counter(depth: int) -> str:
 
 def address(ref: Ref) -> str:
     """An address as text."""
-    parts = [counter(d) if c == 1 else f"{c}*{counter(d)}" for d, c in enumerate(ref.coefs) if c]
-    if ref.base or not parts:
-        parts.append(str(ref.base))
-    return f"{NAMES[ref.space]}[{' + '.join(parts).replace('+ -', '- ')}]"
+    return f"{NAMES[ref.space]}[{_affine(ref.base, ref.coefs)}]"
+
+
+def times(trips: int) -> str:
+    """A bound as text."""
+    return _affine(trips.base, trips.coefs) if isinstance(trips, Bound) else str(trips)
+
+
+def _affine(base: int, coefs: Sequence[int]) -> str:
+    parts = [counter(d) if c == 1 else f"{c}*{counter(d)}" for d, c in enumerate(coefs) if c]
+    if base or not parts:
+        parts.append(str(base))
+    return " + ".join(parts).replace("+ -", "- ")
 
 
 def _statement(s: Statement, constants: Sequence[float], trips: tuple[int, ...]) -> str:
@@ -381,7 +434,7 @@ def _statement(s: Statement, constants: Sequence[float], trips: tuple[int, ...])
 
     heads = [name(ref, trips) for ref in s.heads]
     lists = " * ".join(name(ref, (*trips, *s.trips)) for ref in s.lists)
-    each = lists + "".join(f" for {counter(len(trips) + d)} in range({n})" for d, n in enumerate(s.trips))
+    each = lists + "".join(f" for {counter(len(trips) + d)} in range({times(n)})" for d, n in enumerate(s.trips))
     if s.op is COPY:
         value = heads[0]
     elif s.op.name in ("dot", "sum"):

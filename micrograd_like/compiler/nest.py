@@ -9,15 +9,14 @@ Whether iterations may change places is decided by one function, `may_meet`: can
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from math import gcd
 from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.compiler.flow import QUIET, SHARED_QUIET
-from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, address, counter, literal
+from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, address, counter, literal, times, turns
 from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, is_composed
 from micrograd_like.ops import Operation
 
@@ -257,10 +256,10 @@ def wrapped(trips: Sequence[int], term: Term) -> Term:
     return term
 
 
-def moved(term: Term, change: Any) -> Term:
-    """The term with every address replaced by change(address)."""
+def moved(term: Term, change: Any, turned: Callable[[int], int] = lambda trips: trips) -> Term:
+    """The term with every address replaced by change(address), and every bound by turned(bound)."""
     if isinstance(term, For):
-        return For(term.trips, tuple(moved(t, change) for t in term.body))
+        return For(turned(term.trips), tuple(moved(t, change, turned) for t in term.body))
     if isinstance(term, Table):
         return Table(term.rows, tuple(tuple(moved(t, change) for t in body) for body in term.bodies))
     if isinstance(term, (Pick, Scatter)):
@@ -271,7 +270,9 @@ def moved(term: Term, change: Any) -> Term:
     leaves = tuple(change(x) if isinstance(x, Ref) else x for x in term.leaves)
     if isinstance(term, Reduce):
         first = change(term.first) if isinstance(term.first, Ref) else term.first
-        return replace(term, target=change(term.target), first=first, leaves=leaves)
+        return replace(
+            term, target=change(term.target), first=first, trips=tuple(map(turned, term.trips)), leaves=leaves
+        )
     return replace(term, target=change(term.target), leaves=leaves)
 
 
@@ -282,15 +283,15 @@ def interpret(terms: Sequence[Term], memory: dict[int, Any], counters: tuple[int
     """Run terms on numbers of any carrier; `memory` has a list for every space."""
     for term in terms:
         if isinstance(term, For):
-            for i in range(term.trips):
+            for i in range(turns(term.trips, counters)):
                 interpret(term.body, memory, (*counters, i))
         elif isinstance(term, Table):
             for kind, *row in term.rows:
                 interpret(term.bodies[kind], memory, (*counters, *row))
         elif isinstance(term, Reduce):
             total = _load(term.first, memory, counters)
-            for own in product(*map(range, term.trips)):
-                total = term.op.function(total, _expression(term, memory, (*counters, *own)))
+            for own in _all(term.trips, counters):
+                total = term.op.function(total, _expression(term, memory, own))
             memory[term.target.space][_index(term.target, counters)] = total
         elif isinstance(term, Pick):
             xs = [_load(term.source, memory, (*counters, k)) for k in range(term.count)]
@@ -305,6 +306,15 @@ def interpret(terms: Sequence[Term], memory: dict[int, Any], counters: tuple[int
             value = _expression(term, memory, counters)
             numbers, place = memory[term.target.space], _index(term.target, counters)
             numbers[place] = numbers[place] + value if term.accumulate else value
+
+
+def _all(trips: Sequence[int], counters: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """The counters with those of loops inside that turn so often, one after the other."""
+    if not trips:
+        yield counters
+    else:
+        for i in range(turns(trips[0], counters)):
+            yield from _all(trips[1:], (*counters, i))
 
 
 def _index(ref: Ref, counters: Sequence[int]) -> int:
@@ -328,7 +338,7 @@ def show(terms: Sequence[Term], depth: int = 0) -> str:
     indent = "    " * depth
     for term in terms:
         if isinstance(term, For):
-            text += [f"{indent}for {counter(depth)} in range({term.trips}):", show(term.body, depth + 1)]
+            text += [f"{indent}for {counter(depth)} in range({times(term.trips)}):", show(term.body, depth + 1)]
         elif isinstance(term, Table):
             text.append(f"{indent}{len(term.rows)} operations of {len(term.bodies)} kinds, without a pattern")
         else:
@@ -353,7 +363,7 @@ def _assignment(term: Assign | Reduce | Pick | Scatter, depth: int) -> str:
     value = texts[-1] if term.code else texts[0]
     if isinstance(term, Assign):
         return f"{address(term.target)} {'+=' if term.accumulate else '='} {value}"
-    counters = ", ".join(f"{counter(depth + d)} in range({n})" for d, n in enumerate(term.trips))
+    counters = ", ".join(f"{counter(depth + d)} in range({times(n)})" for d, n in enumerate(term.trips))
     first = address(term.first) if isinstance(term.first, Ref) else repr(term.first)
     return f"{address(term.target)} = {first} {term.op.symbol} … {value} for {counters}"
 

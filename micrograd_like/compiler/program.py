@@ -12,9 +12,11 @@ from micrograd_like._extras import require
 from micrograd_like.checks import generator, whole_number
 from micrograd_like.compiler import loops, native
 from micrograd_like.compiler.adjoint import adjoint
+from micrograd_like.compiler.affine import refold, size
 from micrograd_like.compiler.arrays import Inputs
 from micrograd_like.compiler.blocks import Nests, Parts
 from micrograd_like.compiler.flow import Section, flow
+from micrograd_like.compiler.loops import Term
 from micrograd_like.compiler.nest import lower
 from micrograd_like.compiler.runtime import FORWARD, GRADIENT, Machine, Workspace
 from micrograd_like.compiler.trace import Trace, check_parameters, trace
@@ -22,6 +24,7 @@ from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD, Optimizer
 
+IRREGULAR = 80  # statements and loops of a program that is folded a second time, with bounds that move
 MOST_NUMBERS = 10**7  # in an input: a trace has a symbol for each of them
 
 
@@ -63,19 +66,25 @@ def compile(
     return Program(build(recorded), recorded, checked, cached)
 
 
-def build(recorded: Trace) -> Parts:
-    """All stages from the trace to what machine code is made from."""
+def build(recorded: Trace, *, always: bool = False) -> Parts:
+    """All stages from the trace to what machine code is made from.
+
+    Programs of many lines are folded a second time, with bounds that move; `always`: all programs, whatever comes of it.
+    """
     flowing = flow(recorded)
+    found = tuple(tuple(loops.recover(section)) for section in (flowing.shared, flowing.sample))
+    written = sum(map(size, found))
+    if (always or written > IRREGULAR) and (again := refold(recorded, None if always else written)) is not None:
+        flowing, found = again
     constants = flowing.constants
-    texts: list[str] = []
+    texts = [loops.show(terms, constants) for terms in found]
 
-    def nests(section: Section, seed: int | None) -> Nests:
-        terms = loops.recover(section)
-        texts.append(loops.show(terms, constants))
+    def nests(section: Section, terms: tuple[Term, ...], seed: int | None) -> Nests:
         back = adjoint(terms, constants, seed)
-        return Nests(tuple(terms), lower(terms, constants), back, section.slots, section.outputs)
+        return Nests(terms, lower(terms, constants), back, section.slots, section.outputs)
 
-    shared, sample = nests(flowing.shared, None), nests(flowing.sample, flowing.sample.outputs)
+    shared = nests(flowing.shared, found[0], None)
+    sample = nests(flowing.sample, found[1], flowing.sample.outputs)
     shapes, gathers = dict(recorded.inputs), sorted(set(recorded.gathers))
     parts = Parts(shared, sample, shapes, gathers, recorded.parameters, constants, len(recorded.outputs))
     parts.text = _pseudo_code(recorded, *texts)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import product
 
 from micrograd_like import ops
-from micrograd_like.compiler.loops import For, Ref, Table, Term
+from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term
 from micrograd_like.compiler.nest import (
     ADJOINT,
     Access,
@@ -44,6 +44,7 @@ def settle(
         ranges = [(0, n - 1) for n in trips]
         fresh = (
             inner is not None
+            and not any(isinstance(n, Bound) for n in trips)  # what a moving bound leaves out must be zero before
             and _apart(inner.target.coefs, trips)
             and not any(may_meet(inner.target, a.ref, ranges, a.ranges) for a in before)
         )
@@ -106,6 +107,14 @@ def _summed(term: Term, around: tuple[int, ...] = (), *, fresh: bool = False) ->
     level, coefs = len(around), inner.target.coefs
     moving = [d for d in range(level, len(trips)) if coefs[d]]
     still = [d for d in range(level, len(trips)) if not coefs[d]]
+    order = [*range(level), *moving, *still]
+    for k, d in enumerate(order):
+        n = trips[d]
+        if isinstance(n, Bound):
+            if any(c and x not in order[:k] for x, c in enumerate(n.coefs)):
+                return term  # a bound must stay inside of the loops that move it
+            slope = [*n.coefs, *[0] * (len(trips) - len(n.coefs))]
+            trips[d] = Bound(n.base, tuple(slope[x] for x in order[:k]), int(n), n.least)
 
     def turned(x: Leaf, order: Sequence[int]) -> Leaf:
         return Ref(x.space, x.base, tuple(x.coefs[d] for d in (*range(level), *order))) if isinstance(x, Ref) else x

@@ -141,9 +141,15 @@ class Writer:
     # Loops and conditions
 
     def loop(
-        self, count: int | str, carried: Sequence[tuple[str, str]], body: Callable[..., Sequence[str]], step: int = 1
+        self,
+        count: int | str,
+        carried: Sequence[tuple[str, str]],
+        body: Callable[..., Sequence[str]],
+        step: int = 1,
+        *,
+        may_be_empty: bool = False,
     ) -> list[str]:
-        """A loop that runs at least once; body(counter, values) returns the values of the next iteration.
+        """A loop, which runs at least once or `may_be_empty`; body(counter, values) returns the next iteration's values.
 
         `carried`: the type of each value that goes from one iteration to the next, and what it is at first.
         """
@@ -153,17 +159,24 @@ class Writer:
         place = len(self.lines)
         counter = self.new()
         values = [self.new() for _ in carried]
+        if may_be_empty:
+            more = self.put(f"icmp slt i64 {counter}, {count}")
+            self.do(f"br i1 {more}, label %{head}.body, label %{head}.end")
+            self.label(f"{head}.body")
         results = list(body(counter, values))
         following = self.put(f"add nuw nsw i64 {counter}, {step}")
-        more = self.put(f"icmp ult i64 {following}, {count}")
         latch = self.block
-        self.do(f"br i1 {more}, label %{head}, label %{head}.end")
+        if may_be_empty:
+            self.do(f"br label %{head}")
+        else:
+            more = self.put(f"icmp ult i64 {following}, {count}")
+            self.do(f"br i1 {more}, label %{head}, label %{head}.end")
         phis = [f"  {counter} = phi i64 [ 0, %{before} ], [ {following}, %{latch} ]"]
         for (kind, start), value, result in zip(carried, values, results, strict=True):
             phis.append(f"  {value} = phi {kind} [ {start}, %{before} ], [ {result}, %{latch} ]")
         self.lines[place:place] = phis
         self.label(f"{head}.end")
-        return results
+        return values if may_be_empty else results
 
     def when(self, condition: str, body: Callable[[], str | None], kind: str = "", otherwise: str = "") -> str:
         """Do the body where the condition holds. Returns what the body returns, of that type, or the other value."""
