@@ -87,6 +87,20 @@ def exact_derivative(f: Callable[..., Any], xs: list[float], i: int) -> Any:
     return (f(*up) - f(*down)) / (2 * h)
 
 
+def exact_second_derivative(f: Callable[..., Any], xs: list[float], i: int, j: int) -> Any:
+    """A second derivative by central differences with a step of 1e-40 of the operands; needs many digits."""
+    exact = [mpmath.mpf(x) for x in xs]
+    steps = [abs(x) * mpmath.mpf(10) ** -40 for x in exact]
+
+    def at(a: int, b: int) -> Any:
+        moved = list(exact)
+        moved[i] += a * steps[i]
+        moved[j] += b * steps[j]
+        return f(*moved)
+
+    return (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / (4 * steps[i] * steps[j])
+
+
 def check_row(op: ops.Operation, points: int = 40) -> None:
     """A row's own test: its value and every g · ∂out/∂operand, against mpmath at random points."""
     rng = random.Random(op.name)
