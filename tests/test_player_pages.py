@@ -480,6 +480,43 @@ def test_the_picture_can_be_taken_along_as_svg(browser: Any, folder: Path) -> No
         assert "prefers-color-scheme" in text
 
 
+class Gate(mg.Module):
+    """A model that is not made of neurons: one weight scales, another is multiplied by a sigmoid of the input."""
+
+    def __init__(self) -> None:
+        self.scale = Value(0.5)
+        self.gate = Value(-0.25)
+
+    def __call__(self, x: Any) -> Any:
+        return self.scale * x[0] + self.gate * mg.sigmoid(x[1]) * x[1]
+
+
+def test_any_small_model_plays_number_by_number(browser: Any, tmp_path: Path) -> None:
+    model = Gate()
+    data = spread(5, 8)
+    path = play(model, data, mg.mse_loss, mg.SGD(model.parameters(), lr=0.1)).save(tmp_path / "p.html")
+    with opened(browser, path, viewport=DESKTOP) as page:
+        assert look(page, "player.S.depth") == "scalars"
+        assert "scale" in page.text_content("#graph")
+        page.keyboard.press("ArrowRight")
+        found = look(page, "player.goto(20, 0); " + PARAMETERS)
+    mg.fit(model, data, mg.mse_loss, mg.SGD(model.parameters(), lr=0.1), 20)
+    assert found == pytest.approx([model.scale.data, model.gate.data], rel=1e-9)
+
+
+def test_a_small_network_opens_to_every_number_of_a_sample(browser: Any, folder: Path) -> None:
+    with opened(browser, folder / "xor.html", viewport=DESKTOP) as page:
+        boxes = look(page, "document.querySelectorAll('#graph .box').length")
+        page.click("[data-depth=scalars]")
+        assert look(page, "document.querySelectorAll('#graph .box').length") > 2 * boxes
+        for _ in range(40):
+            page.keyboard.press("ArrowRight")
+        link = look(page, "player.link()")
+        assert "depth=scalars" in link
+        page.click("[data-depth=neurons]")
+        assert look(page, "document.querySelectorAll('#graph .box').length") == boxes
+
+
 # ---------- what cannot be played is refused with its reason ----------
 
 

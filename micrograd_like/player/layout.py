@@ -10,7 +10,6 @@ from typing import Any
 from micrograd_like.drawing.formula import Term, formula, name, number
 from micrograd_like.drawing.render import Drawing
 from micrograd_like.drawing.style import measure
-from micrograd_like.engine import Value
 from micrograd_like.player.javascript import PlayError
 from micrograd_like.player.program import Program
 
@@ -20,21 +19,23 @@ _SVG = "{http://www.w3.org/2000/svg}"
 _MARK = re.compile("⟦(\\d+)⟧")
 
 
-def graph_layout(program: Program, values: Sequence[Value]) -> dict[str, Any]:
-    """Boxes and wires of a program without samples, for the page: plain numbers and texts.
+def graph_layout(program: Program, labels: Sequence[str], most: int = MOST_BOXES) -> dict[str, Any]:
+    """Boxes and wires of a program, scalar by scalar, for the page: plain numbers and texts.
+
+    `labels` has a name for every place of the memory, "" for none; constants need none.
 
     Raises:
-        PlayError: the graph has more than MOST_BOXES numbers.
+        PlayError: the program has more numbers than `most`.
     """
-    constants = range(len(program.names), program.base)
-    places = [i for i in range(len(values)) if i not in constants]
-    if len(places) > MOST_BOXES:
+    first_constant = len(program.names) + program.inputs
+    places = [i for i in range(len(program.active)) if not first_constant <= i < program.base]
+    if len(places) > most:
         raise PlayError(
-            f"a graph of {len(places)} numbers is too large to be played scalar by scalar (at most {MOST_BOXES}); "
-            "play the model with its data instead: play(model, data, loss, optimizer)"
+            f"a graph of {len(places)} numbers is too large to be played scalar by scalar (at most {most}); "
+            "play a model of layers of neurons with its data instead: play(model, data, loss, optimizer)"
         )
-    titles = _titles(program, values)
-    boxes = {place: _box(program, values, place, titles) for place in places}
+    titles = _titles(program, labels)
+    boxes = {place: _box(program, labels, place, titles) for place in places}
     wires = [(x, program.base + n) for n, line in enumerate(program.lines) for x in dict.fromkeys(line.operands)]
     wires = [(a, b) for a, b in wires if a in boxes]
     return {
@@ -45,16 +46,15 @@ def graph_layout(program: Program, values: Sequence[Value]) -> dict[str, Any]:
     }
 
 
-def _titles(program: Program, values: Sequence[Value]) -> list[str]:
+def _titles(program: Program, labels: Sequence[str]) -> list[str]:
     """A short name for every number: its label, else its formula over its operands' names."""
     found: list[str] = []
-    for place, value in enumerate(values):
-        if place < len(program.names):
-            found.append(name(program.names[place]))
-        elif place < program.base:
-            found.append(number(value.data))
-        elif value.label:
-            found.append(name(value.label))
+    first_constant = len(program.names) + program.inputs
+    for place, label in enumerate(labels):
+        if first_constant <= place < program.base:
+            found.append(number(program.constants[place - first_constant]))
+        elif label:
+            found.append(name(label))
         else:
             line = program.lines[place - program.base]
             text = formula(line.op, [found[x] if len(found[x]) <= 14 else "…" for x in line.operands])
@@ -62,16 +62,17 @@ def _titles(program: Program, values: Sequence[Value]) -> list[str]:
     return found
 
 
-def _box(program: Program, values: Sequence[Value], place: int, titles: Sequence[str]) -> dict[str, Any]:
-    leaf = place < len(program.names)
+def _box(program: Program, labels: Sequence[str], place: int, titles: Sequence[str]) -> dict[str, Any]:
     box: dict[str, Any] = {"place": place, "key": f"b{place}", "short": titles[place], "title": titles[place]}
-    if leaf:
+    if place < len(program.names):
         box |= {"param": place, "role": "parameter"}
+    elif place < program.base:
+        box |= {"input": place - len(program.names), "role": "input"}
     else:
         line = program.lines[place - program.base]
         operands = [titles[x] for x in line.operands]
         over = formula(line.op, operands)
-        if values[place].label and len(full := f"{titles[place]} = {over}") <= LONGEST:
+        if labels[place] and len(full := f"{titles[place]} = {over}") <= LONGEST:
             box["title"] = full
         box["formula"] = True
         named = over != titles[place] and len(over) <= 60
@@ -80,16 +81,17 @@ def _box(program: Program, values: Sequence[Value], place: int, titles: Sequence
         if place == program.outputs[0]:
             box["role"] = "loss"
     wide = max(measure(box["title"], 13), 72)
-    box["w"], box["h"] = round(wide + 22), 76
+    box["w"], box["h"] = round(wide + 22), 58 if place < program.base and program.inputs else 76
     return box
 
 
 def _template(program: Program, line: Any) -> list[Any]:
     """The row's formula as texts and [operand] marks; constants are texts, which do not change."""
+    first_constant = len(program.names) + program.inputs
     marks = []
     for i, x in enumerate(line.operands):
-        constant = len(program.names) <= x < program.base
-        marks.append(Term(number(program.constants[x - len(program.names)]) if constant else f"⟦{i}⟧"))
+        constant = first_constant <= x < program.base
+        marks.append(Term(number(program.constants[x - first_constant]) if constant else f"⟦{i}⟧"))
     parts = _MARK.split(formula(line.op, marks))
     return [[int(part)] if i % 2 else part for i, part in enumerate(parts) if part]
 

@@ -26,6 +26,7 @@ from micrograd_like.player.program import Kernels, Program, layers_of, of_graph,
 
 AHEAD = 200  # steps of the future that the page shows
 CHECKPOINTS = (0, 1, 2, 5, 10)  # steps at which the page's numbers are compared with Python's
+_MOST_SCALARS = 60  # numbers of one sample that are shown one by one
 _SCHEDULED = 2000  # steps for which rates travel that change from step to step
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -154,8 +155,8 @@ def play(
     'Drag a weight, watch the loss answer'
 
     Raises:
-        PlayError: the graph is too large, the model is not made of layers of neurons, or a row of the table has no
-            JavaScript form.
+        PlayError: the graph is too large; the model is neither made of layers of neurons nor small enough to be shown
+            scalar by scalar; or a row of the table has no JavaScript form.
         TraceError: the model or the loss does what cannot be traced, such as an `if` on a number.
         TypeError: an argument is not what is expected.
         ValueError: samples of different shapes, no samples, or a number out of its range.
@@ -213,7 +214,9 @@ def _play_graph(loss: Value, lr: float, parameters: Any, title: str, hints: list
                 "symbols": [line.op.symbol for line in program.lines],
             }
         ],
-        "graph": graph_layout(program, values),
+        "graph": graph_layout(
+            program, [*program.names, *[""] * len(program.constants), *[line.label for line in program.lines]]
+        ),
         "rows": [[]],
         "heldOut": [],
         "inputs": 0,
@@ -331,15 +334,16 @@ class _Network:
                 "expected an optimizer of all of the model's parameters, in their order: SGD(model.parameters(), …)"
             )
         self.program = self._program(model)
-        self.layers = layers_of(self.program)
-        if not self.layers:
-            raise PlayError(
-                "a page shows layers of neurons, and this model is not made of them alone; "
-                "play the loss of one sample instead: play(loss(model(x), y))"
-            )
         self.shape = _shape(self.width, shape)
         self.classes = None if classes is None else [str(each) for each in classes]
         self.chosen = 0
+        self.layers = layers_of(self.program)
+        self.graph = self._graph()
+        if not self.layers and self.graph is None:
+            raise PlayError(
+                f"a page shows layers of neurons, or up to {_MOST_SCALARS} numbers one by one; this model is not made of "
+                "layers of neurons alone, and has more numbers"
+            )
 
     def _program(self, model: Any) -> Program:
         shapes = (() if self.scalar else (self.width,), ())
@@ -388,6 +392,7 @@ class _Network:
             "hints": hints,
             "word": {"plane": "point", "line": "sample", "pictures": "picture"}.get(self.view, "sample"),
             "lossText": self._loss_text(),
+            "graph": self.graph,
             "programs": programs,
             "rows": rows,
             "heldOut": [self._row(sample) for sample in self.held_out],
@@ -411,6 +416,22 @@ class _Network:
             "code": self._code(),
         }
         return Page(page.assemble(data, kernels, _optimizer_source(self.optimizer)), title)
+
+    def _graph(self) -> dict[str, Any] | None:
+        """The numbers of one sample, one by one; None where they are too many to be seen."""
+        program = self.program
+        short = _short_names(program, self.layers, self._input_names())
+        labels = [*short, *self._input_names(), "y", *[""] * len(program.constants), *[""] * len(program.lines)]
+        for layer in self.layers:
+            for neuron in layer:
+                if neuron.sum != neuron.out:
+                    labels[program.base + neuron.sum] = "sum of " + short[neuron.bias].removeprefix("bias of ")
+                labels[program.base + neuron.out] = short[neuron.bias].removeprefix("bias of ")
+        labels[program.outputs[0]] = "ℓ"
+        try:
+            return graph_layout(program, labels, _MOST_SCALARS)
+        except PlayError:
+            return None
 
     def _input_names(self) -> list[str]:
         if self.shape is not None:
@@ -506,7 +527,11 @@ class _Network:
             optimizer.zero_grad()
             total.backward()
             if step == 0:  # the page opens at the weight of the last layer that the loss reacts to most
-                weights = [w for neuron in self.layers[-1] for w in neuron.weights]
+                weights = (
+                    [w for neuron in self.layers[-1] for w in neuron.weights]
+                    if self.layers
+                    else [*range(len(optimizer.parameters))]
+                )
                 self.chosen = max(weights, key=lambda w: abs(as_float(optimizer.parameters[w].grad)))
             try:
                 optimizer.step()
@@ -557,7 +582,7 @@ def _shape(width: int, shape: tuple[int, int] | None) -> list[int] | None:
 
 def _short_names(program: Program, layers: Any, before: list[str]) -> list[str]:
     """Each parameter by what it joins: x₁→h₂, bias of h₂."""
-    names = list(program.names)
+    names = [name(text) if not layers else text for text in program.names]
     for depth, layer in enumerate(layers):
         last = depth == len(layers) - 1
         level = str(depth + 1).translate(_SUPERSCRIPTS) if len(layers) > 2 else ""

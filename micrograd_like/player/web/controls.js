@@ -185,6 +185,7 @@ function address() {
 export function link() {
   const state = new URLSearchParams({ step: S.step, op: S.op, w: S.chosen, by: S.gran });
   if (S.focus) state.set("sample", S.focus);
+  if (!$("depth").hidden && S.depth === "scalars") state.set("depth", "scalars");
   if (S.variant) state.set("variant", S.variant);
   if (S.comparing) state.set("with", S.comparing);
   if (S.edits.length) state.set("edits", JSON.stringify(S.edits));
@@ -198,9 +199,9 @@ function fromAddress() {
   S.chosen = asked.has("w") ? whole("w", P.count - 1) : DATA.chosen;
   S.focus = whole("sample", Math.max(0, S.rows.length - 1));
   if (["op", "pass", "step", "epoch"].includes(asked.get("by"))) S.gran = asked.get("by");
-  draw();
+  if (!$("depth").hidden) depth(asked.get("depth") === "scalars" ? "scalars" : "neurons"); else draw();
   S.step = Math.min(whole("step", 100000), T.tryTo(whole("step", 100000)));
-  S.op = asked.has("op") ? whole("op", S.ops.length - 1) : DATA.firstOp === "end" ? S.ops.length - 2 : 0;
+  S.op = asked.has("op") ? whole("op", S.ops.length - 1) : S.depth === "neurons" || DATA.firstOp === "end" && DATA.kind === "graph" ? S.ops.length - 2 : 0;
   if (asked.get("with")) setTimeout(() => compare(asked.get("with")));
 }
 // An edit from an address: only numbers where numbers belong.
@@ -230,7 +231,7 @@ function svg() {
   style.textContent = sheet;
   copy.prepend(style);
   for (const canvas of [$("wires"), $("thumbs")]) {
-    if (!canvas.width || DATA.graph) continue;
+    if (!canvas.width || S.depth === "scalars") continue;
     const image = document.createElementNS("http://www.w3.org/2000/svg", "image");
     for (const [key, value] of Object.entries({ x: 0, y: 0, width: box.width, height: box.height, href: canvas.toDataURL() })) image.setAttribute(key, value);
     if (canvas.id === "wires") copy.children[0].after(image); else copy.append(image);
@@ -321,6 +322,14 @@ $("help").addEventListener("click", () => $("keys").showModal());
 for (const b of document.querySelectorAll("dialog .close")) b.addEventListener("click", () => b.closest("dialog").close());
 $("remove")?.addEventListener("click", () => { if (S.rows.length > 1) edit("del", S.focus); });
 
+function depth(name) {
+  S.depth = name;
+  for (const b of document.querySelectorAll("[data-depth]")) b.setAttribute("aria-pressed", b.dataset.depth === name);
+  S.op = 0; draw(); S.op = name === "scalars" ? 0 : S.ops.length - 2; drawOps();
+}
+for (const b of document.querySelectorAll("[data-depth]")) b.addEventListener("click", () => { stop(); depth(b.dataset.depth); changed(); });
+$("depth").hidden = DATA.kind === "graph" || !DATA.graph || !DATA.programs[0].layers.length;
+
 // ---------- begin ----------
 $("title").textContent = document.title = DATA.title;
 DATA.hints.forEach((hint) => $("hints").append(html("li", {}, hint)));
@@ -329,7 +338,6 @@ for (const id of ["epochGran"]) $(id).hidden = !DATA.batch;
 $("pictures").hidden = DATA.view !== "pictures"; $("planeStage").hidden = DATA.view === "pictures"; $("lessons").hidden = DATA.view === "pictures" || DATA.view === "line";
 set($("lr"), { min: Math.log10(DATA.rate) - 2, max: Math.log10(DATA.rate) + 2, step: 0.01 });
 readTints();
-document.body.classList.add(DATA.kind);
 fromAddress();
 startWorker(); startData(); startKinds(); drawBars(); drawOps(); granularity(S.gran);
 for (const [key, name] of comparisons()) $("compare").append(new Option(name, key));

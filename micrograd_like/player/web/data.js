@@ -133,7 +133,7 @@ function drawThumbs(v) {
   const scene = theScene(), canvas = $("thumbs"), wanted = thumbs(), scale = Math.min(2, devicePixelRatio || 1) * (scene.width < 500 ? 1.5 : 1);
   const [cw, ch] = [Math.round(scene.width * scale), Math.round(scene.height * scale)];
   if (canvas.width !== cw || canvas.height !== ch) { canvas.width = cw; canvas.height = ch; }
-  if (!wanted.length || scene.graph) return;
+  if (!wanted.length) return;
   const pen = canvas.getContext("2d"); pen.setTransform(scale, 0, 0, scale, 0, 0); pen.clearRect(0, 0, scene.width, scene.height);
   if (DATA.view === "plane") {
     const fields = wanted.map(() => new Float64Array(TS * TS)), side = S.held && cost > 4 ? 14 : TS;

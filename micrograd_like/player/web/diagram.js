@@ -11,6 +11,8 @@ export const nudge = (p) => Math.max(0.05, Math.abs(T.at(S.step)[p]) > 20 ? 1 : 
 export function draw() {
   const graph = $("graph"), narrow = matchMedia("(max-width: 720px)").matches;
   scene = buildScene(narrow); times = timetable(scene.ops); S.ops = scene.ops; S.op = clamp(S.op, 0, S.ops.length - 1);
+  document.body.classList.toggle("graph", Boolean(scene.graph));
+  $("wires").width = $("thumbs").width = 0;
   graph.replaceChildren();
   graph.setAttribute("viewBox", `${scene.left ?? 0} 0 ${scene.width} ${scene.height}`);
   graph.style.minWidth = scene.graph ? `${Math.round(scene.width * 0.72)}px` : "";   // a wide graph scrolls rather than shrinks
@@ -92,8 +94,8 @@ function box(b, parent) {
     if (thumb) part.thumb = { x: b.x + 8, y: b.y + b.h / 2 - 28, size: 56, pictures: 1 };
     if (b.stacked && b.picture) part.thumb = { x: b.x + 6, y: b.y + 6, size: 40, pictures: 1 };
     const X = b.stacked && b.picture ? 52 : x, A = b.stacked && b.picture ? "start" : anchor;
-    part.name = t(X, mid - (tall ? 18 : 7) + (b.stacked ? 4 : 0), A, b.formula ? "title" : "small"); say(part.name, b.title);
-    part.value = t(X, mid + (tall ? 4 : 13), A, "big"); part.slope = t(X, mid + 25 - (b.stacked ? 4 : 0), A, "small");
+    part.name = t(X, mid - (tall ? 18 : b.param !== undefined ? 13 : 7) + (b.stacked ? 4 : 0), A, b.formula ? "title" : "small"); say(part.name, b.title);
+    part.value = t(X, mid + (tall ? 4 : b.param !== undefined ? 5 : 13), A, "big"); part.slope = t(X, mid + (b.param !== undefined && !tall ? 22 : 25) - (b.stacked ? 4 : 0), A, "small");
     if (!tall && b.param === undefined) part.slope.setAttribute("y", mid + 27);
   }
   return part;

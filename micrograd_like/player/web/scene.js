@@ -11,7 +11,7 @@ export function neuronName(layer, j) {
 }
 
 export function buildScene(narrow) {
-  if (DATA.kind === "graph") return graphScene(narrow);
+  if (S.depth === "scalars") return graphScene(narrow);
   const layers = DATA.programs[S.variant].layers, n = DATA.inputs;
   const rows = (layer) => layer.reduce((h, neuron) => h + (neuron.weights.length + 1) * 26 + 20, 0);
   const ported = n <= 6 && layers.every((layer) => layer.length <= 6 && rows(layer) <= 560);
@@ -156,9 +156,9 @@ function graphScene(narrow) {
   const lines = graph.boxes.filter((b) => b.place >= P.base).map((b) => b.place).sort((a, b) => a - b);
   const backward = DATA.programs[0].spec.backward.map((n) => P.base + n).filter((place) => places.includes(place));
   const title = new Map(graph.boxes.map((b) => [b.place, b.short]));
-  const sign = (place) => { const s = DATA.programs[0].symbols[place - P.base]; return { "*": "×", "-": "−", "**": "^" }[s] ?? s; };
+  const sign = (place) => { const s = DATA.programs[0].symbols[place - P.base]; return { "*": "×", "-": "−", "**": "^", "w·x+b": "Σ" }[s] ?? s; };
   scene.ops = [
-    { phase: "forward", kind: "leaves", name: "start", places: graph.boxes.filter((b) => b.place < P.base).map((b) => b.place) },
+    { phase: "forward", kind: "leaves", name: DATA.kind === "graph" ? "start" : "x", places: graph.boxes.filter((b) => b.place < P.base).map((b) => b.place) },
     ...lines.map((place) => ({ phase: "forward", kind: "line", name: title.get(place), short: title.get(place).length <= 4 ? title.get(place) : sign(place), places: [place] })),
     ...backward.map((place) => ({ phase: "backward", kind: "line", name: title.get(place), short: title.get(place).length <= 4 ? title.get(place) : sign(place), places: [place] })),
     { phase: "move", kind: "move", name: "move", places: [] },

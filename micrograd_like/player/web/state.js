@@ -21,7 +21,7 @@ export const TASKS = {
 
 export const S = {
   step: 0, op: 0, gran: "op", chosen: 0, focus: 0, playing: 0, speed: 1, loop: false, held: false, variant: 0,
-  edits: [], undone: [], ghost: null, future: [], report: null, compare: null, frames: [],
+  depth: DATA.kind === "graph" || !DATA.programs[0].layers.length ? "scalars" : "neurons", edits: [], undone: [], ghost: null, future: [], report: null, compare: null, frames: [],
 };
 export let P = null, T = null;
 const listeners = [], readers = [];

@@ -52,7 +52,7 @@ const STORY = {
   },
   loss: (v) => [`Forward. How wrong is it? The loss ℓ of this ${DATA.word}.`, [text(`${DATA.lossText} with`), ...outputs(v), text("and"), chip(v.row.at(-1), "y"), is(), chip(v.M[P.loss], `ℓ, this ${DATA.word}`, "res")]],
   mean: (v) => { const n = v.rows.length, l = v.M[P.loss]; return [`Forward. The loss is the mean over all ${n}: the one number that training lowers.`, [text("("), chip(l, `ℓ, this ${DATA.word}`), plus(), chip(v.loss * n - l, `ℓ of ${n - 1} others`), text(`) / ${n} =`), chip(v.loss, "loss", "res")]]; },
-  leaves: (v) => ["Forward. The numbers that everything starts from. Drag any of them sideways.", [...P.spec.start.keys()].slice(0, 7).map((p) => chip(v.p[p], names()[p]))],
+  leaves: (v) => ["Forward. The numbers that everything starts from. Drag any of them sideways.", [...P.spec.start.keys()].slice(0, 7).map((p) => chip(v.p[p], names()[p])).concat([...v.row.keys()].map((k) => chip(v.row[k], title(P.inputs + k))))],
   line(v, op) {
     const place = op.places[0], box = DATA.graph.boxes.find((b) => b.place === place);
     return [`Forward. ${box.says}`, [...filled(v, place, box), is(), chip(v.M[place], box.short, "res")]];
@@ -85,7 +85,7 @@ const BACK = {
     const seen = new Set(), shown = [...P.operands[n]].map((x, i) => ({ x, i })).filter(({ x }) => P_active(x) && !seen.has(x) && seen.add(x)).slice(0, 3);
     const parts = shown.flatMap(({ x, i }, k) => {
       const l = [...P.operands[n]].reduce((sum, other, j) => sum + (other === x ? slopes[j] : 0), 0);
-      return [...(k ? [text("and")] : []), text(`∂loss/∂${/[ ·/]/.test(title(x)) ? `(${title(x)})` : title(x)} =`), chip(up, "comes in", "up"), by(), chip(l, "local slope"), is(), chip(up * l, `to ${title(x)}`, "res")];
+      return [...(k ? [text("and")] : []), text(`∂${DATA.kind === "graph" ? "loss" : "ℓ"}/∂${/[ ·/→]/.test(title(x)) ? `(${title(x)})` : title(x)} =`), chip(up, "comes in", "up"), by(), chip(l, "local slope"), is(), chip(up * l, `to ${title(x)}`, "res")];
     });
     const start = place === P.loss ? `Backward. It starts at the loss with 1. That is multiplied by how fast ${box.short} changes with what it is made of.` : `Backward. What comes in at ${box.short} is multiplied by how fast ${box.short} changes with each of its operands.`;
     return [start, parts.length ? parts : [text("nothing flows on from here")]];
