@@ -10,11 +10,13 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
+import graphviz
 import pytest
 from browser import browser, opened
 
 import micrograd_like as mg
 from micrograd_like import Value
+from micrograd_like.drawing.render import Drawing
 from micrograd_like.player import Page, play
 from micrograd_like.player.javascript import PlayError
 from micrograd_like.player.ready import READY, by_name, write_all
@@ -115,10 +117,10 @@ NASTY = [
 def test_labels_are_text_and_never_markup(browser: Any, tmp_path: Path) -> None:
     rng = random.Random(0)
     signs = "<>&\"'`$\\/=(){}[];⟦⟧\u2028\u0000\u202e\ud800"
-    labels = NASTY + ["".join(rng.choice(signs) for _ in range(rng.randint(1, 12))) for _ in range(300)]
-    for k in range(0, len(labels), 100):
+    labels = NASTY + ["".join(rng.choice(signs) for _ in range(rng.randint(1, 12))) for _ in range(1000)]
+    for k in range(0, len(labels), 190):
         total: Any = Value(0.5, label=NASTY[k % len(NASTY)])
-        for label in labels[k : k + 100]:
+        for label in labels[k : k + 190]:
             total = total + Value(0.25, label=label)
         total.label = labels[k]
         page = play(total, title=NASTY[0], hints=[NASTY[1]])
@@ -550,6 +552,18 @@ def test_what_cannot_be_played_is_refused() -> None:
         play(long)
     with pytest.raises(ValueError, match=r"there are: neuron, xor"):
         by_name("nothing")
+
+
+def test_a_network_plays_without_graphviz(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any, **__: Any) -> Any:
+        raise graphviz.ExecutableNotFound(["dot"])
+
+    monkeypatch.setattr(Drawing, "pipe", missing)
+    model = mg.MLP(2, [2, 1], rng=0)
+    page = play(model, spread(1, 4), mg.mse_loss, mg.SGD(model.parameters(), lr=0.1))
+    assert '"graph":null' in page.html
+    with pytest.raises(graphviz.ExecutableNotFound):
+        play(Value(1.0) * 2)
 
 
 def test_playing_changes_nothing() -> None:

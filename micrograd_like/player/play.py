@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import graphviz
+
 from micrograd_like import ops
 from micrograd_like.checks import listed
 from micrograd_like.drawing.formula import formula, name, number
@@ -159,6 +161,7 @@ def play(
             scalar by scalar; or a row of the table has no JavaScript form.
         TraceError: the model or the loss does what cannot be traced, such as an `if` on a number.
         TypeError: an argument is not what is expected.
+        graphviz.ExecutableNotFound: a recorded loss without Graphviz (the program, or the extra `drawing`).
         ValueError: samples of different shapes, no samples, or a number out of its range.
     """
     hints = [str(hint) for hint in listed("hints", hints, "a list of sentences")]
@@ -432,6 +435,10 @@ class _Network:
             return graph_layout(program, labels, _MOST_SCALARS)
         except PlayError:
             return None
+        except graphviz.ExecutableNotFound:
+            if not self.layers:
+                raise
+            return None  # the neurons need no Graphviz
 
     def _input_names(self) -> list[str]:
         if self.shape is not None:
