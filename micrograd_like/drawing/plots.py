@@ -264,7 +264,12 @@ def plot_learning(history: _History) -> Plot:
         if not epochs:
             label_end(loss, "each step's mini-batch", steps, history.losses, NEUTRAL)
         batches = " (grey: each step's mini-batch)" if epochs else ""
-        loss.set_ylim(bottom=min(0.0, *filter(isfinite, history.losses)))
+        highest = max(filter(isfinite, history.losses), default=1.0)
+        measured = [y for e in epochs for y in (e.loss, e.held_out_loss) if y is not None and isfinite(y)]
+        # The noise of single batches does not set the scale: what was measured over epochs does.
+        loss.set_ylim(
+            min(0.0, *filter(isfinite, history.losses)), 1.05 * min(highest, 2 * max([*measured, 0.0]) or highest)
+        )
         across = f"steps ({len(epochs)} epochs, a dot for each)" if epochs else "steps"
         name_axes(loss, across, f"loss{batches}")
         if with_accuracy:
@@ -429,12 +434,13 @@ def plot_images(
             raise ValueError(f"expected {height} × {width} = {height * width} pixels, {name!r:.60} has {len(pixels)}")
     across = min(across, len(images))
     down = -(-len(images) // across)
-    room = PAGE_WIDTH / max(across, 4)
+    columns = max(across, 4)  # a few stay small
+    room = PAGE_WIDTH / columns
     lines = {name: [part for line in name.split("\n") for part in wrapped(line, room - 16, SMALL)] for name in images}
     most = max(map(len, lines.values()))
     size = down * ((room - 16) * height / width + most * 1.3 * SMALL + 16) + 8
-    with canvas(size, down, across, title=title, width=max(across * room, PAGE_WIDTH / 2)) as (figure, grid):
-        places = iter(grid.flat)
+    with canvas(size, down, columns, title=title) as (figure, grid):
+        places = iter([*grid[:, :across].flat, *grid[:, across:].flat])
         for (name, pixels), axes in zip(images.items(), places, strict=False):  # the longer of the two is the second
             for grey, outline in _squares([as_float(getattr(x, "data", x)) for x in pixels], width).items():
                 patch = {"facecolor": f"{1 - grey:.3f}", "edgecolor": f"{1 - grey:.3f}", "linewidth": 0.2}
@@ -553,7 +559,8 @@ def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[
     across = -(-len(names) // down)
     tile = min((PAGE_WIDTH - 16) / (across * len(kinds) + 0.2 * across) - 8, 2 * TILE)
     group = len(kinds) * (tile + 8) + 16
-    row = tile * height / width + 44
+    names_above = 18.0 * (1 + (len(kinds) > 1))
+    row = tile * height / width + 8 + names_above
     page = max(across * group + 8, 0.75 * PAGE_WIDTH)
     heading = wrapped(title, page - 16, CAPTION, bold=True) if title else []
     top = len(heading) * CAPTION * 1.35 + 8
@@ -570,7 +577,7 @@ def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[
             )
             for i, (name, values) in enumerate(zip(names, kind.values, strict=True)):
                 left = 8 + i % across * group + k * (tile + 8)
-                above = top + i // across * row + 36
+                above = top + i // across * row + names_above
                 axes = _place(figure, left, above, tile, tile * height / width)
                 above_it = f"{name if k == 0 else ''}\n{kind.title}" if len(kinds) > 1 else name
                 axes.set_title(above_it, fontsize=SMALL, pad=4)
