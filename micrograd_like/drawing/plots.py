@@ -479,11 +479,15 @@ class Pictures:
     values: Sequence[Sequence[float]]
     meaning: str  # beside the colour scale
     colours: tuple[str, str, str] = WEIGHTS  # of negative numbers, zero and positive ones
+    top: float = 0.0  # where the colour scale ends at least
 
     @property
     def limit(self) -> float:
-        """The largest size of a number: where the colour scale ends."""
-        return max((abs(x) for values in self.values for x in values if isfinite(x)), default=0.0)
+        """Where the colour scale ends: at the largest size of a number, or at `top`."""
+        return max(self.top, *self._sizes())
+
+    def _sizes(self) -> tuple[float, float]:
+        return 0.0, max((abs(x) for values in self.values for x in values if isfinite(x)), default=0.0)
 
 
 def plot_weights(

@@ -266,9 +266,15 @@ def weight_pictures(report: _Entries, layer: Any, shape: tuple[int, int] = (8, 8
     most = max(range(len(sums)), key=lambda i: abs(sums[i]))
     verb = "lowered" if sums[most] < 0 else "raised" if sums[most] > 0 else "did not change"
     by = f", by {cell(abs(sums[most]), sign=False)} of {cell(sum(sums))} that all did" if sums[most] else ""
+    longest = max((abs(x) for row in promises for x in row if isfinite(x)), default=0.0)
+    largest = max((abs(x) for row in shares for x in row if isfinite(x)), default=0.0)
+    near = longest <= 4 * largest  # else nothing would be seen of the shares
+    top = max(longest, largest) if near else 0.0
     kinds = [
-        Pictures("share", shares, "what the weight did to the loss: blue lowered it, orange raised it", EFFECTS),
-        Pictures("promised", promises, "what its gradient promised, gradient · step; its own scale", EFFECTS),
+        Pictures("share", shares, "what the weight did to the loss: blue lowered it, orange raised it", EFFECTS, top),
+        Pictures(
+            "promised", promises, f"what its gradient promised{'' if near else '; on its own scale'}", EFFECTS, top
+        ),
     ]
     title = f"The weights of neuron {most} {verb} the loss{' most' if sums[most] else ''}{by}"
     return plot_pictures([f"neuron {i}" for i in range(len(found))], kinds, shape, title)

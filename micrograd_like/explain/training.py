@@ -113,5 +113,5 @@ class ExplainSteps(Report):
     def plot(self) -> Plot:
         """The parameters that did most, for better or worse, as bars."""
         called = short_names(self._totals)
-        found = [(called[total.name], total.share) for total in self.by_share[: 2 * BARS]]
+        found = [(called[total.name], total.share) for total in self.by_share[:BARS]]
         return named_bars(self.title, found, "share in the changes of the loss, all explained steps added up")
