@@ -67,7 +67,7 @@ def xor() -> Page:
         hints=[
             "Drag a weight, sideways on its number: the plane, the loss and the whole future answer.",
             "Drag along the loss curve to train; watch what each neuron says in its little picture.",
-            "Turn the learning rate to 1.5: at some step the bars of share turn orange. That is where it bounces.",
+            "Type 0.8 as the learning rate and step on: at step 5 the shares turn orange. There it overshoots, for good.",
         ],
     )
 

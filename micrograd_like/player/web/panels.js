@@ -152,7 +152,7 @@ function drawTime(v) {
   const epoch = DATA.batch ? `, epoch ${Math.floor(S.step / T.perEpoch) + 1}` : "";
   say(words, `step ${S.step}${epoch}: loss ${fmt(v.loss)}${S.report && Number.isFinite(S.report.after) ? ` → ${fmt(S.report.after)}` : ""}`);
   const lost = all.findIndex((l) => !Number.isFinite(l)), end = lost >= 0 ? lost : all.length < n && T.last === all.length - 1 && !T.past[T.last].p.every(Number.isFinite) ? all.length - 1 : -1;
-  say(broken, end >= 0 ? `✕ no number any more from step ${end} on` : ""); set(broken, { x: clamp(X(Math.max(0, end)), 160, 330) });
+  say(broken, end >= 0 ? `✕ no number any more from step ${end} on` : ""); set(broken, { x: clamp(X(Math.max(0, end)), 165, 312) });
   base.replaceChildren();
   for (const l of [view.floor, (view.floor + highest) / 2, highest]) { el("path", { d: `M${SX} ${Y(l)}H${SX + SW}`, class: "axis" }, base); el("text", { x: SX - 6, y: Y(l) + 4, "text-anchor": "end", class: "small" }, base, fmt(l, 2)); }
   for (let k = 0; k <= 5; k++) el("text", { x: X(n * k / 5), y: CH + 18, "text-anchor": k === 5 ? "end" : "middle", class: "small" }, base, (k ? "" : "step ") + n * k / 5);
