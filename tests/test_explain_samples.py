@@ -58,3 +58,11 @@ def test_a_sample_that_does_not_see_the_parameter_pulls_nowhere():
 def test_bad_input_is_named(losses, options, error, message):
     with pytest.raises(error, match=message):
         sample_shares(losses, Value(1.0), **options)
+
+
+def test_what_is_no_list_is_named():
+    w = Value(1.0, label="w")
+    with pytest.raises(TypeError, match="expected losses as one Value for each sample, got NoneType"):
+        sample_shares(None, w)
+    with pytest.raises(TypeError, match="expected names as one text for each sample, got bool"):
+        sample_shares([w * w], w, names=False)

@@ -274,3 +274,15 @@ def test_changes_alone_that_are_no_numbers_are_named():
     v, w = Value(1.0, label="v"), Value(1.0, label="w")
     report = explain_move((v + w).sqrt(), [v, w], {"v": -2.5, "w": 2.5})
     assert report.lesson.startswith("Alone, v would make the loss infinite or no number at all")
+
+
+def test_arguments_of_other_kinds_are_named():
+    w = Value(1.0, label="w")
+    with pytest.raises(TypeError, match="expected moves as names to numbers, got NoneType"):
+        explain_move(w * w, [w], None)
+    with pytest.raises(TypeError, match="expected progress as True, False or None, got list"):
+        explain_step(w * w, [w], 0.1, progress=[])
+    with pytest.raises(TypeError, match="expected parameters as a module, names to Values, or Values, got int"):
+        explain_step(w * w, 3, 0.1)
+    with pytest.raises(ValueError, match="expected tolerance as a number that a float can hold"):
+        explain_step(w * w, [w], 0.1, tolerance=Fraction(10**400))

@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any
 
 from micrograd_like import ieee
-from micrograd_like.checks import whole_number
+from micrograd_like.checks import listed, whole_number
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.drawing.text import elided, visible
 from micrograd_like.engine import Value
@@ -172,6 +172,8 @@ def check_positive(name: str, x: Any) -> Number:
     """A finite number above 0. Raises TypeError or ValueError that names it."""
     try:
         fits = isfinite(x) and x > 0
+    except OverflowError:
+        raise ValueError(f"expected {name} as a number that a float can hold, got {x!r:.60}") from None
     except TypeError:
         raise TypeError(f"expected {name} as a number above 0, got {type(x).__name__}: {x!r:.60}") from None
     if not fits:
@@ -206,7 +208,10 @@ def named(parameters: Parameters) -> dict[str, Value]:
     elif isinstance(parameters, Mapping):
         pairs = list(parameters.items())
     else:
-        pairs = [(getattr(p, "label", "") or f"parameter {i}", p) for i, p in enumerate(parameters)]
+        pairs = [
+            (getattr(p, "label", "") or f"parameter {i}", p)
+            for i, p in enumerate(listed("parameters", parameters, "a module, names to Values, or Values"))
+        ]
     for name, parameter in pairs:
         if not isinstance(parameter, Value):
             raise TypeError(f"expected parameter {name} as a Value, got {type(parameter).__name__}: {parameter!r:.60}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from micrograd_like.checks import listed
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.engine import Value
 from micrograd_like.explain.canvas import BARS, named_bars
@@ -86,10 +87,14 @@ def sample_shares(losses: Iterable[Value], parameter: Value | str, names: Sequen
         ValueError: there are no losses, or another number of names; a loss is not finite or its graph out of date; no
             single node has that label; or the Value was computed in another graph.
     """
-    losses = [check_loss(loss) for loss in losses]
+    losses = [check_loss(loss) for loss in listed("losses", losses, "one Value for each sample")]
     if not losses:
         raise ValueError("expected at least one sample's loss, got none")
-    names = [f"sample {i}" for i in range(len(losses))] if names is None else list(names)
+    names = (
+        [f"sample {i}" for i in range(len(losses))]
+        if names is None
+        else listed("names", names, "one text for each sample")
+    )
     if len(names) != len(losses):
         raise ValueError(f"expected as many names as losses, got {len(names)} and {len(losses)}")
     everything = Replay(*losses)

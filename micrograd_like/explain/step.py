@@ -367,8 +367,11 @@ def explain_move(
     """The same as `explain_step` for any step: `moves` says how far each parameter goes, by name; 0 where it says nothing.
 
     Raises:
+        TypeError: as `explain_step`, or `moves` is no mapping.
         ValueError: as `explain_step`, or a name in `moves` is not a parameter's.
     """
+    if not isinstance(moves, Mapping):
+        raise TypeError(f"expected moves as names to numbers, got {type(moves).__name__}: {moves!r:.60}")
     return _explain(loss, parameters, None, moves, tolerance, budget, progress)
 
 
@@ -383,6 +386,8 @@ def _explain(
 ) -> StepReport:
     check_loss(loss)
     check_positive("tolerance", tolerance)
+    if not (progress is None or isinstance(progress, bool)):
+        raise TypeError(f"expected progress as True, False or None, got {type(progress).__name__}: {progress!r:.60}")
     by_name = named(parameters)
     replay = Replay(loss)
     slots = {name: replay.slots[p] for name, p in by_name.items() if p in replay.slots}
