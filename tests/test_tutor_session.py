@@ -230,6 +230,10 @@ def test_closing_ends_every_process_and_deletes_the_pictures(session):
     assert any(session.folder.iterdir())
     session.close()
     assert not session.folder.exists()
+    for _ in range(1000):  # who is killed is gone a moment later
+        if not any(map(_alive, pids)):
+            break
+        time.sleep(0.01)
     assert not any(map(_alive, pids))
     with pytest.raises(SessionClosedError):
         session.type("1")
