@@ -12,7 +12,8 @@ import mpmath
 from compiler_programs import EXACT, PICKS, growing_program, random_program, samples
 
 from micrograd_like import SGD, Value, compile, gradient, graph, mean, ops
-from micrograd_like.compiler.program import Program, build
+from micrograd_like.compiler.pipeline import build
+from micrograd_like.compiler.program import Program
 from micrograd_like.compiler.trace import trace
 from micrograd_like.order import shuffled
 from micrograd_like.testing import Expression, assert_exact, gradcheck

@@ -438,3 +438,47 @@ def test_bounds_turn_with_a_loop_that_is_run_backwards() -> None:
     flipped = For(flipped.trips, tuple(adjoint.backwards(part, 1) for part in flipped.body))
     flipped = For(5, (For(flipped.body[0].trips, tuple(adjoint.backwards(part, 2) for part in flipped.body[0].body)),))
     assert order(flipped) == forward[::-1]
+
+
+@given(seeds)
+@settings(max_examples=12)
+def test_the_pipeline_checks_and_runs_each_stage(seed: int) -> None:
+    function, parameters, size = (growing_program if seed % 4 == 0 else random_program)(seed)
+    (x,), (k,) = samples(random.Random(seed), size, 1)
+    expected, gradient = eager(function, parameters, x, k)
+    program = mg.compile(function, parameters, x=size, k=PICKS)
+    numbers = [p.data for p in parameters]
+    found = program.stages()
+    for stage in found:
+        assert stage.text or stage.name == "adjoint"  # of what depends on no parameter
+        assert str(stage).startswith(f"# {stage.name}: {stage.about}\n")
+        stage.check()
+    for stage in found[:2] + found[3:4]:
+        assert stage.run is not None
+        assert same(stage.run(numbers, x + k), expected), stage.name
+    assert found[4].run is not None
+    loss, got = found[4].run(numbers, x + k)
+    assert same(loss, expected)
+    assert close(got, gradient)
+
+
+def test_a_check_says_what_a_stage_has_got_wrong() -> None:
+    p = [Value(1.0), Value(2.0)]
+    wrong: list[tuple[str, str, Callable[[mg.Program], Any]]] = [
+        ("trace", "reads what comes after it", lambda program: program._recorded.operands.__setitem__(0, (5,))),  # type: ignore[union-attr]
+        ("nests", "outside of its space", lambda program: setattr(program._parts.sample, "slots", 0)),
+    ]
+    for name, message, change in wrong:
+        program = mg.compile(lambda x: p[0] * x + p[1], p, x=())
+        (stage,) = [stage for stage in program.stages() if stage.name == name]
+        stage.check()
+        change(program)
+        with pytest.raises(AssertionError, match=message):
+            stage.check()
+
+
+def test_a_loss_over_constants_has_its_stages_too() -> None:
+    p = Value(3.0)
+    program = mg.compile(lambda: sum((p * k - 1) ** 2 for k in range(5)) * 0.2, [p])
+    runs = [stage.run([3.0], []) for stage in program.stages() if stage.run is not None]
+    assert runs == [program(), program(), program(), (program(), program.gradient()[1].tolist())]

@@ -28,7 +28,7 @@ LEVELS = [
 COMPILER = [
     *["trace", "flow", "loops", "affine", "nest", "sums", "adjoint"],
     *["writer", "machine", "emit", "gradients", "blocks", "entry", "steps"],
-    *["native", "objects", "arrays", "runtime", "train", "program", "fitting", "__init__"],
+    *["native", "pipeline", "objects", "arrays", "runtime", "train", "program", "fitting", "__init__"],
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 # What a plain `import micrograd_like` may need from outside the standard library.

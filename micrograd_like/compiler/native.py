@@ -89,6 +89,19 @@ def machine_code(text: str, optimize: bool) -> bytes:
         return code
 
 
+def verify(text: str) -> None:
+    """Let LLVM look whether a module is well formed. Raises RuntimeError where it is not."""
+    with _lock:
+        llvm().parse_assembly(text).verify()
+
+
+def assembly(text: str) -> str:
+    """A module in this processor's instructions, for a reader."""
+    with _lock:
+        instructions: str = _machine().emit_assembly(llvm().parse_assembly(text))
+        return instructions
+
+
 class Loaded:
     """Machine code in memory; freed with this object."""
 

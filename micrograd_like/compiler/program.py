@@ -10,21 +10,16 @@ from typing import Any
 
 from micrograd_like._extras import require
 from micrograd_like.checks import generator, whole_number
-from micrograd_like.compiler import loops, native
-from micrograd_like.compiler.adjoint import adjoint
-from micrograd_like.compiler.affine import refold, size
+from micrograd_like.compiler import native
 from micrograd_like.compiler.arrays import Inputs
-from micrograd_like.compiler.blocks import Nests, Parts
-from micrograd_like.compiler.flow import Section, flow
-from micrograd_like.compiler.loops import Term
-from micrograd_like.compiler.nest import lower
+from micrograd_like.compiler.blocks import Parts
+from micrograd_like.compiler.pipeline import Stage, build, stages
 from micrograd_like.compiler.runtime import FORWARD, GRADIENT, Machine, Workspace
 from micrograd_like.compiler.trace import Trace, check_parameters, trace
 from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD, Optimizer
 
-IRREGULAR = 80  # statements and loops of a program that is folded a second time, with bounds that move
 MOST_NUMBERS = 10**7  # in an input: a trace has a symbol for each of them
 
 
@@ -66,48 +61,6 @@ def compile(
     return Program(build(recorded), recorded, checked, cached)
 
 
-def build(recorded: Trace, *, always: bool = False) -> Parts:
-    """All stages from the trace to what machine code is made from.
-
-    Programs of many lines are folded a second time, with bounds that move; `always`: all programs, whatever comes of it.
-    """
-    flowing = flow(recorded)
-    found = tuple(tuple(loops.recover(section)) for section in (flowing.shared, flowing.sample))
-    written = sum(map(size, found))
-    if (always or written > IRREGULAR) and (again := refold(recorded, None if always else written)) is not None:
-        flowing, found = again
-    constants = flowing.constants
-    texts = [loops.show(terms, constants) for terms in found]
-
-    def nests(section: Section, terms: tuple[Term, ...], seed: int | None) -> Nests:
-        back = adjoint(terms, constants, seed)
-        return Nests(terms, lower(terms, constants), back, section.slots, section.outputs)
-
-    shared = nests(flowing.shared, found[0], None)
-    sample = nests(flowing.sample, found[1], flowing.sample.outputs)
-    shapes, gathers = dict(recorded.inputs), sorted(set(recorded.gathers))
-    parts = Parts(shared, sample, shapes, gathers, recorded.parameters, constants, len(recorded.outputs))
-    parts.text = _pseudo_code(recorded, *texts)
-    return parts
-
-
-def _pseudo_code(recorded: Trace, shared: str, sample: str) -> str:
-    """The loops with a heading that says what the names mean."""
-    start, inputs = 0, []
-    for name, shape in recorded.inputs.items():
-        inputs.append(f"{name} is x[{start}]" + (f" … x[{start + prod(shape) - 1}]" if prod(shape) > 1 else ""))
-        start += prod(shape)
-    count = len(recorded.operations)
-    lines = [f"# {count} scalar operations; p: {recorded.parameters} parameters, v and s: values"]
-    if inputs:
-        lines.append(f"# a sample's inputs: {', '.join(inputs)}")
-    if shared:
-        lines += ["# once for all samples, with s for v" if inputs else "# once", shared]
-    if sample:
-        lines += ["# for each sample", sample]
-    return "\n".join(lines)
-
-
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
     given = shape if isinstance(shape, tuple) else (shape,)
     try:
@@ -134,6 +87,7 @@ class Program:
         self._cached = cached
         self._parts = parts
         self._inputs = Inputs(parts.shapes)
+        self._recorded: Trace | None = recorded
         self._structure = recorded.structure
         self._has_loss = recorded.has_loss
         self._prepare()
@@ -145,11 +99,18 @@ class Program:
         self._careful: Machine | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        transient = ("_numpy", "_making", "_machine", "_careful")  # what a program makes where it is loaded
+        transient = (
+            "_recorded",
+            "_numpy",
+            "_making",
+            "_machine",
+            "_careful",
+        )  # what a program makes where it is loaded
         return {k: v for k, v in vars(self).items() if k not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+        self._recorded = None
         self._parts.__post_init__()
         self._prepare()
 
@@ -160,6 +121,27 @@ class Program:
     def __repr__(self) -> str:
         inputs = "".join(f", {name}={shape}" for name, shape in self._parts.shapes.items())
         return f"Program({len(self.parameters)} parameters{inputs})"
+
+    def stages(self) -> list[Stage]:
+        """What each stage of the compiler has made of this program, machine code included, in order.
+
+        >>> import micrograd_like as mg
+        >>> w = mg.Value(2.0)
+        >>> program = mg.compile(lambda x: w * x + 1, [w], x=())
+        >>> [stage.name for stage in program.stages()]
+        ['trace', 'flow', 'loops', 'nests', 'adjoint', 'blocks', 'entry', 'machine code']
+        >>> print(program.stages()[0])
+        # trace: one sample, operation by operation
+        node[0] = mul(param[0], input[0])
+        node[1] = add(node[0], 1.0)
+        return node[1]
+
+        Raises:
+            ValueError: the program was pickled, and its trace was left behind.
+        """
+        if self._recorded is None:
+            raise ValueError("a program that was pickled has its loops (print it), but not what they were found in")
+        return stages(self._recorded, self._parts)
 
     def theta(self) -> Any:
         """The parameters' numbers as an array, in their order: what `at` takes. Raises TypeError where one has none."""
