@@ -8,10 +8,9 @@ BIN := $(VENV)/bin
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(VENV)/demos.ok ## train on handwritten digits, draw what the network learned, into out/digits
+demo: $(VENV)/demos.ok ## learn ten handwritten digits, and see why one of them is read wrongly: out/digits/index.html
 	$(BIN)/python -m micrograd_like demo digits
-	@printf '\nMore to see, chapter by chapter, with $(BIN)/micrograd-like:\n'
-	@$(BIN)/python -m micrograd_like demo --list
+	@printf '\nMore to see: $(BIN)/micrograd-like opens the chapters, $(BIN)/micrograd-like play the live pages.\n'
 
 play: $(VENV)/demos.ok ## write the live pages into out/play; open out/play/index.html
 	$(BIN)/python -m micrograd_like play --save out/play

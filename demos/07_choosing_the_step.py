@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=15 ideas=["learning rate", "curvature", "momentum"]
 """
 # 7. How far? Too small never arrives, too big bounces
 
@@ -7,14 +7,15 @@ chapter finds out what happens when it is too small or too large, and where exac
 steps gather momentum.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 from fractions import Fraction
 from itertools import pairwise
 from math import isclose
 
 import micrograd_like as mg
 from micrograd_like.data import make_moons
-from micrograd_like.drawing import plot_lines
+from micrograd_like.drawing import Plot, house_style, plot_lines
+from micrograd_like.drawing.style import LOWERS, RAISES
 from micrograd_like.explain import explain_step, step_sweep
 
 # %% [markdown]
@@ -33,10 +34,10 @@ slope = mg.gradient(loss, w)
 curvature = mg.gradient(slope, w)
 print(f"at w = {w.data:g}: loss {loss.data:g}, slope {slope.data:g}, curvature {curvature.data:g}")
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] answer="float(walks['1/2'][1])" tolerance=0.001
 """
-> **Question.** We start at w = 3, which is 2 away from the lowest point. One step with the learning rate 0.25 goes to
-> 3 − 0.25·8. And with the learning rate 0.5?
+> **Question.** We start at w = 3, which is 2 away from the lowest point, and the slope there is 8. One step with the
+> learning rate 0.25 goes to 3 − 0.25·8 = 1. Where does one with the learning rate 0.5 go?
 """
 
 
@@ -54,6 +55,8 @@ def descend(rate, steps=8, start=3):
 
 rates = ["1/50", "1/10", "1/4", "9/20", "1/2", "11/20"]
 walks = {rate: descend(rate) for rate in rates}
+
+# %% prints the places tags=["fold"]
 print("rate    " + "  ".join(f"step {i}" for i in range(6)))
 for rate, places in walks.items():
     print(f"{rate:6}  " + "  ".join(f"{float(place):6.3f}" for place in places[:6]))
@@ -79,12 +82,34 @@ for rate, places in walks.items():
     print(
         f"rate {rate:6} multiplies the distance by {float(factor):5.2f}; after {len(places) - 1} steps it is {after:9.4f}"
     )
-lines = {f"rate {rate}": [(i, abs(place - 1) ** 2 * 2 + Fraction(1, 10**6)) for i, place in enumerate(places)]
-         for rate, places in walks.items() if rate in ("1/50", "1/10", "9/20", "1/2", "11/20")}  # fmt: skip
-chart = plot_lines(
-    lines, title=f"A step helps below the learning rate {limit:g}", x="step", y="loss", log="y", markers=True
-)
-mg.show(chart, "07_parabola")
+
+# %% draws the ball in the valley tags=["fold"]
+with house_style() as matplotlib:
+    figure = matplotlib.figure.Figure(figsize=(880 / 72, 300 / 72), layout="constrained")
+    valley = [i / 50 - 1.8 for i in range(281)]
+    shown = {
+        "1/10": "rolls down",
+        "9/20": "jumps, and lands closer",
+        "1/2": "jumps to and fro",
+        "11/20": "lands further away",
+    }
+    for ax, (rate_shown, what) in zip(figure.subplots(1, 4, sharey=True), shown.items(), strict=True):
+        ax.plot(valley, [2 * (at - 1) ** 2 for at in valley], color="#8a8f98", linewidth=1)
+        balls = [(float(at), float(2 * (at - 1) ** 2)) for at in walks[rate_shown][:6]]
+        colour = LOWERS if Fraction(rate_shown) < Fraction(1, 2) else RAISES
+        for (x0, y0), (x1, y1) in pairwise(balls):
+            arrow = {
+                "arrowstyle": "->",
+                "color": colour,
+                "connectionstyle": "arc3,rad=-0.25",
+                "shrinkA": 4,
+                "shrinkB": 4,
+            }
+            ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
+        ax.plot(*zip(*balls, strict=True), "o", color=colour, markersize=6)
+        ax.set(title=f"rate {rate_shown}\n{what}", xlabel="w", xlim=(-1.9, 3.9), ylim=(-1, 16))
+    figure.axes[0].set_ylabel("loss")
+mg.show(Plot(figure), "07_parabola")
 
 # %% [markdown]
 """
@@ -105,23 +130,43 @@ def total_loss():
 
 
 sweep = step_sweep(total_loss(), model)
-print(sweep.text(rows=None))
 mg.show(sweep, "07_sweep")
+print(f"The largest step that helps has the learning rate {sweep.largest:.4g};")
+print(f"2 / curvature along the step is {sweep.theory:.4g}.")
 
 # %% [markdown]
 """
 *Overshoots* means: the step jumped over the valley's floor, and still ended lower than it began. *Hurts* means that it
 ended higher. The largest step that helps was found by halving an interval again and again.
+
+Here is the network for one of the points, with each parameter coloured by what it did in a single step: blue lowered the
+loss, orange raised it. First a small step, then one that overshoots, then one that hurts.
 """
 
-# %% [markdown] tags=["question"]
+# %%
+x, target = samples[0]
+steps_drawn = {}
+for name, factor in {"small": 0.1, "overshoots": 0.9, "hurts": 1.5}.items():
+    one_loss = (model(x) - target) ** 2
+    own_sweep = step_sweep(one_loss, model)
+    one_loss.backward()
+    step = explain_step(one_loss, model, lr=factor * own_sweep.largest)
+    steps_drawn[name] = step
+    print(f"rate {step.lr:.3g}: the loss goes from {step.before:.3g} to {step.after:.3g}")
+    mg.show(mg.draw_dot(one_loss, depth="neurons", report=step), f"07_{name}")
+
+# %% [markdown] tags=["question"] choices=["none", "a few", "most"] answer="alone_hurt"
 """
-> **Question.** A step that hurts: will the report show many parameters that went the wrong way, each on its own?
+> **Question.** A step on all the points that hurts: how many of the 25 parameters went the wrong way, each on its own?
 """
 
 # %%
 rate = 1.5 * sweep.largest
 report = explain_step(total_loss(), model, lr=rate)
+wrong_alone = sum(p.alone > 0 for p in report.parameters)
+alone_hurt = "none" if not wrong_alone else "a few" if wrong_alone < len(report.parameters) / 2 else "most"
+
+# %% says what happened, and draws it tags=["fold"]
 print(report.title + ".")
 print(report.lesson)
 mg.show(report, "07_step")
@@ -131,7 +176,10 @@ mg.show(report, "07_step")
 Each parameter's change *alone* is what the loss would do if only this one moved. The *interaction* is what happens
 because they all move together: they all correct the same error at the same time, and so they correct it several times
 over. That is why large steps bounce.
+"""
 
+# %% [markdown]
+"""
 ## Momentum
 
 A valley can be narrow in one direction and wide in another. Then the narrow direction limits the learning rate, and the
@@ -156,6 +204,8 @@ def walk(momentum, steps=60):
 
 
 plain, heavy = walk(0.0), walk(0.7)
+
+# %% prints and draws both tags=["fold"]
 goal = 0.01
 arrived = {}
 for name, visited in {"without momentum": plain, "momentum 0.7": heavy}.items():
@@ -163,7 +213,7 @@ for name, visited in {"without momentum": plain, "momentum 0.7": heavy}.items():
     after = (
         f"stays below {goal} from step {arrived[name]} on" if arrived[name] is not None else f"never falls to {goal}"
     )
-    print(f"{name:17} loss after {len(visited) - 1} steps {visited[-1][2]:.2e}; it {after}")
+    print(f"{name}: after {len(visited) - 1} steps the loss is {visited[-1][2]:.2e}; it {after}")
 chart = plot_lines(
     {
         "without momentum": [(i, v[2]) for i, v in enumerate(plain)],
@@ -176,25 +226,66 @@ chart = plot_lines(
 )
 mg.show(chart, "07_momentum")
 
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Find the largest learning rate that still lowers the loss of the network on the twenty points, to a twentieth. One step is
+`explain_step(total_loss(), model, lr=...)`, and its `.change` is below 0 if the step helps. (The sweep above has found it
+with more digits. Find it yourself: you may write a loop.)
+
+```python
+largest = 0.1
+```
+
+<details><summary>Hint 1</summary>
+Try a rate. If the step helps, go higher; if it hurts, go lower.
+</details>
+<details><summary>Hint 2</summary>
+Keep two rates: one that helps and one that hurts. The one you look for is between them.
+</details>
+<details><summary>Hint 3</summary>
+Try the middle of the two. If it helps, it takes the place of the first, otherwise of the second. Repeat ten times.
+</details>
+"""
+
+# %% tags=["solution"]
+largest, too_large = 0.001, 10.0
+for _ in range(15):
+    middle = (largest + too_large) / 2
+    if explain_step(total_loss(), model, lr=middle).change < 0:
+        largest = middle
+    else:
+        too_large = middle
+
+# %% tags=["check"]
+assert explain_step(total_loss(), model, lr=largest).change < 0, "a step with your rate lowers the loss"
+assert explain_step(total_loss(), model, lr=1.05 * largest).change > 0, "a step a twentieth longer raises it"
+
 # %% [markdown]
 """
 ## What this chapter claims
 """
 
-# %%
-assert (slope.data, curvature.data) == (8.0, 4.0)
+# %% tags=["claims"]
+assert (slope.data, curvature.data) == (8.0, 4.0), "at w = 3 the slope is 8 and the curvature 4"
 for rate_, places in walks.items():  # the factor of the text, exactly
-    assert all(b - 1 == (1 - Fraction(rate_) * 4) * (a - 1) for a, b in pairwise(places))
-assert walks["1/4"][1] == 1
-assert walks["1/2"][:3] == [3, -1, 3]
-assert abs(walks["9/20"][-1] - 1) < abs(walks["9/20"][0] - 1)
-assert abs(walks["11/20"][-1] - 1) > abs(walks["11/20"][0] - 1)
-assert sweep.rates[0].verdict == "helps"
-assert sweep.rates[-1].verdict == "hurts"
-assert isclose(sweep.largest, sweep.theory, rel_tol=0.5)
-assert report.change > 0 > report.predicted
-assert report.interaction > 0
-assert sum(p.alone > 0 for p in report.parameters) < len(report.parameters) / 2
-assert arrived["momentum 0.7"] is not None
-assert arrived["without momentum"] is None or arrived["momentum 0.7"] < arrived["without momentum"]
+    assert all(b - 1 == (1 - Fraction(rate_) * 4) * (a - 1) for a, b in pairwise(places)), (
+        "a step multiplies the distance by 1 − rate · curvature"
+    )
+assert walks["1/4"][1] == 1, "1 / curvature arrives in one step"
+assert walks["1/2"][:3] == [3, -1, 3], "2 / curvature jumps to and fro"
+assert abs(walks["9/20"][-1] - 1) < abs(walks["9/20"][0] - 1), "below that it comes closer"
+assert abs(walks["11/20"][-1] - 1) > abs(walks["11/20"][0] - 1), "above it goes further away"
+assert sweep.rates[0].verdict == "helps", "in a network, a small step helps"
+assert sweep.rates[-1].verdict == "hurts", "and a large one hurts"
+assert isclose(sweep.largest, sweep.theory, rel_tol=0.5), "2 / curvature is a good guess for where that begins"
+assert report.change > 0 > report.predicted, "the slopes said that the loss would fall, and it rose"
+assert report.interaction > 0, "because the parameters moved together"
+assert wrong_alone < len(report.parameters) / 2, "alone, most of them would have helped"
+assert [steps_drawn[name].change < 0 for name in ("small", "overshoots", "hurts")] == [True, True, False], (
+    "of the three steps that were drawn, the last one raises the loss"
+)
+assert arrived["momentum 0.7"] is not None, "with momentum it arrives"
+assert arrived["without momentum"] is None or arrived["momentum 0.7"] < arrived["without momentum"], "and sooner"
 print("All of this chapter's claims hold.")

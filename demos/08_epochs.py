@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=12 ideas=["epoch", "batch", "shuffle", "over-fitting"]
 """
 # 8. How often to step: epochs, mini-batches and noise
 
@@ -7,7 +7,7 @@ mean over all. Must every step look at all samples? This chapter compares three 
 looked at, and then shows the danger of looking at the same samples too often.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 import random
 from math import sqrt
 from statistics import fmean
@@ -48,27 +48,40 @@ loss_of = mg.binary_cross_entropy_with_logits
 """
 ## Three ways to walk through the same samples
 
-Each way gets three epochs, so each computes exactly as many gradients of single samples. The learning rate is the same.
+Each way gets three epochs, so each computes exactly as many gradients of single samples. And each gets the learning rate
+that is best for it, out of six: few steps may be long, many steps must be short. What counts in the end is the loss over
+*all* pictures. (`compiled=True` only makes it fast; chapter 13 says how.)
 """
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["full batch", "mini-batches of 16", "one by one"] answer="winner"
 """
-> **Question.** Which has the lowest loss in the end: three steps with all pictures, or hundreds of steps with one picture
-> each, every one of which looks at hardly anything?
+> **Question.** Which has the lowest loss in the end: three steps with all pictures, steps with 16 pictures each, or
+> hundreds of steps with one picture each, every one of which looks at hardly anything?
 """
 
 # %%
 EPOCHS, RATE = 3, 0.1
 ways = {"full batch": None, "mini-batches of 16": 16, "one by one": 1}
-histories, results, curves = {}, {}, {}
+rates = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+losses = {name: {} for name in ways}
 for name, size in ways.items():
-    model = new_network()
-    optimizer = mg.SGD(model.parameters(), lr=RATE)
-    histories[name] = mg.fit(model, train, loss_of, optimizer, EPOCHS, size, rng=3, progress=False)
-    results[name] = mg.evaluate(model, train, loss_of)
-    print(f"{name:19} {len(histories[name].losses):4} steps: loss {results[name][0]:.4f}, {results[name][1]:.1%} right")
-    per_step = len(train) * EPOCHS / len(histories[name].losses)
-    curves[name] = [(i * per_step, batch_loss) for i, batch_loss in enumerate(histories[name].losses)]
+    for rate in rates:
+        model = new_network()
+        optimizer = mg.SGD(model.parameters(), lr=rate)
+        mg.fit(model, train, loss_of, optimizer, EPOCHS, size, rng=3, progress=False, compiled=True)
+        losses[name][rate] = mg.evaluate(model, train, loss_of)[0]
+best_rates = {name: min(rates, key=found.get) for name, found in losses.items()}
+results = {name: losses[name][rate] for name, rate in best_rates.items()}
+winner = min(results, key=results.get)
+
+# %% prints a table tags=["fold"]
+print("the loss over all pictures, by learning rate")
+print(f"{'':19}" + "".join(f"{rate:9g}" for rate in rates))
+for name, found in losses.items():
+    print(f"{name:19}" + "".join(f"{loss:9.4f}" for loss in found.values()))
+for name, size in ways.items():
+    steps = EPOCHS * -(-len(train) // (size or len(train)))
+    print(f"{name}: {steps} steps with the rate {best_rates[name]:g} end at {results[name]:.4f}")
 
 # %% [markdown]
 """
@@ -96,6 +109,8 @@ def length(vector):
 full = gradient_of(train)
 draw = random.Random(5)
 noise = {}
+
+# %% measures the noise tags=["fold"]
 print(f"the full gradient has the length {length(full):.3f}")
 for size in (1, 4, 16, 64):
     batches = [draw.sample(train, size) for _ in range(25)]
@@ -106,23 +121,33 @@ for size in (1, 4, 16, 64):
 """
 Four times as many samples in a batch make about half the noise. (It is the law of means: the error of a mean over n
 draws shrinks like 1/√n.) So a batch four times as large costs four times as much and is only twice as precise. That is
-why small batches win here: they take many more steps for the same work, and the noise averages out *over the steps*.
-One by one is the extreme: it moves a lot with every sample, and its loss jumps accordingly. (The full batch could take
-longer steps than these, but only up to the limit of chapter 7; and with too long a step the noise would win.)
+why small batches win here: they take many more steps for the same work, and the noise averages out *over the steps*. The
+full batch may take longer steps, but only up to the limit of chapter 7, and three of them are not enough.
+
+Here is the loss over all pictures on the way, each with its best learning rate:
 """
 
-# %%
-smooth = {
-    name: [(x, fmean(y for _, y in points[max(0, i - 15) : i + 1])) for i, (x, y) in enumerate(points)]
-    for name, points in curves.items()
-}
+# %% trains once more, and measures after each tenth of an epoch tags=["fold"]
+curves = {}
+for name, size in ways.items():
+    model, points = new_network(), []
+    size_ = size or len(train)
+    every = max(1, len(train) // size_ // 10)
+
+    def measure(step, model=model, points=points, size_=size_, every=every):
+        if step.number % every == 0:
+            points.append(((step.number) * size_, mg.evaluate(model, train, loss_of)[0]))
+
+    optimizer = mg.SGD(model.parameters(), lr=best_rates[name])
+    mg.fit(model, train, loss_of, optimizer, EPOCHS, size, rng=3, progress=False, callbacks=[measure])
+    curves[name] = [*points, (EPOCHS * len(train), mg.evaluate(model, train, loss_of)[0])]
 picture = plot_lines(
-    {"full batch": curves["full batch"], "mini-batches of 16": curves["mini-batches of 16"],
-     "one by one (mean of 16 steps)": smooth["one by one"]},
-    title=f"The same work, {', '.join(str(len(h.losses)) for h in histories.values())} steps",
-    x="samples looked at",
-    y="loss of the batch",
-)  # fmt: skip
+    curves,
+    title="The same work: many short steps get further than three long ones",
+    x="pictures looked at",
+    y="loss over all pictures",
+    log="y",
+)
 mg.show(picture, "08_batches")
 
 # %% [markdown]
@@ -148,6 +173,8 @@ def one_epoch(samples, lr=RATE):
 in_order = sorted(train, key=lambda sample: sample[1])
 shuffled = random.Random(3).sample(train, len(train))
 sorted_result, shuffled_result = one_epoch(in_order), one_epoch(shuffled)
+
+# %% prints both tags=["fold"]
 print(f"sorted:   held-out loss {sorted_result[0]:.3f}, {sorted_result[1]:.1%} right")
 print(f"shuffled: held-out loss {shuffled_result[0]:.3f}, {shuffled_result[1]:.1%} right")
 
@@ -160,7 +187,7 @@ right about *new* samples. We make it hard: only 30 pictures to learn from, and 
 with real data. The network is large enough to remember each of them.
 """
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["it falls too", "it falls, then rises", "it rises from the start"] answer="held_out_does"
 """
 > **Question.** The loss on the 30 pictures falls and falls. What does the loss on the held-out pictures do?
 """
@@ -172,6 +199,10 @@ optimizer = mg.SGD(model.parameters(), lr=0.1, momentum=0.5)
 history = mg.fit(model, few, loss_of, optimizer, epochs=60, batch_size=5, held_out=held_out[:40], rng=0, progress=False)
 best = min(history.epochs, key=lambda epoch: epoch.held_out_loss)
 last = history.epochs[-1]
+rises, falls = last.held_out_loss > best.held_out_loss, best.held_out_loss < history.epochs[0].held_out_loss
+held_out_does = "it falls, then rises" if rises and falls else "it falls too" if falls else "it rises from the start"
+
+# %% prints and draws both tags=["fold"]
 print(f"the best epoch for held-out pictures is number {best.epoch}: {best}")
 print(f"the last one: {last}")
 picture = plot_lines(
@@ -189,21 +220,65 @@ mg.show(picture, "08_overfitting")
 """
 This is called *over-fitting*: the network fits the samples, with their mistakes, better than the truth behind them. That
 is why some samples are held out: only they can tell. One may stop at the best epoch, use more data, or a smaller network.
+"""
 
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Write an epoch's plan: a function that shuffles the samples and cuts them into batches. Every sample comes exactly once,
+and the last batch may be smaller. `random.Random(seed)` makes the same order each time.
+
+```python
+def batches(samples, size, seed):
+    ...
+```
+
+<details><summary>Hint 1</summary>
+First a shuffled copy, then pieces of it.
+</details>
+<details><summary>Hint 2</summary>
+`random.Random(seed).sample(samples, len(samples))` is a shuffled copy.
+</details>
+<details><summary>Hint 3</summary>
+The pieces begin at 0, size, 2·size, …: `[order[i : i + size] for i in range(0, len(order), size)]`.
+</details>
+"""
+
+
+# %% tags=["solution"]
+def batches(samples, size, seed):
+    order = random.Random(seed).sample(samples, len(samples))
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+# %% tags=["check"]
+plan = batches(list(range(10)), 4, seed=1)
+assert [len(batch) for batch in plan] == [4, 4, 2], "ten samples in fours make 4, 4 and 2"
+assert sorted(x for batch in plan for x in batch) == list(range(10)), "every sample comes exactly once"
+assert [x for batch in plan for x in batch] != list(range(10)), "they are shuffled"
+assert batches(list(range(10)), 4, seed=1) == plan, "the same seed makes the same plan"
+assert batches(list(range(10)), 4, seed=2) != plan, "another seed makes another one"
+
+# %% [markdown]
+"""
 ## What this chapter claims
 """
 
-# %%
-assert [len(history.losses) for history in histories.values()] == [
-    3,
-    EPOCHS * -(-len(train) // 16),
-    EPOCHS * len(train),
-]
-assert results["full batch"][0] > results["mini-batches of 16"][0] > results["one by one"][0]
-assert all(0.35 < noise[4 * size] / noise[size] < 0.65 for size in (1, 4, 16))
-assert sorted_result[0] > shuffled_result[0]
-assert sorted_result[1] < shuffled_result[1]
-assert best.epoch < last.epoch
-assert last.loss < best.loss
-assert last.held_out_loss > 1.2 * best.held_out_loss
+# %% tags=["claims"]
+assert results["full batch"] > results["mini-batches of 16"] > results["one by one"], (
+    "for the same work, each at its best rate, smaller batches get further"
+)
+assert results["full batch"] > 20 * results["one by one"], "and much further"
+assert best_rates["full batch"] >= best_rates["mini-batches of 16"] > best_rates["one by one"], (
+    "long steps need large batches"
+)
+assert all(0.35 < noise[4 * size] / noise[size] < 0.65 for size in (1, 4, 16)), (
+    "four times the samples make half the noise"
+)
+assert sorted_result[0] > shuffled_result[0], "sorted samples teach less than shuffled ones"
+assert sorted_result[1] < shuffled_result[1], "and fewer held-out pictures are right"
+assert best.epoch < last.epoch, "the best epoch for held-out pictures is not the last one"
+assert last.loss < best.loss, "while the loss on the 30 pictures still falls"
+assert last.held_out_loss > 1.2 * best.held_out_loss, "the held-out loss has risen by a fifth and more"
 print("All of this chapter's claims hold.")

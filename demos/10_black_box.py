@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=15 ideas=["shares", "accounts", "saturation", "paths"]
 """
 # 10. The black box, opened
 
@@ -7,19 +7,19 @@ looked at, and every change has a reason. This chapter follows a whole training 
 has fallen, how much is the work of which weight and of which bias? The answer is exact, and the books balance.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 from statistics import fmean
 
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing import plot_lines
+from micrograd_like.drawing import plot_areas
 from micrograd_like.explain import ExplainSteps, paths, weight_pictures
 
 # %% [markdown]
 """
 ## A share in the change
 
-In one step all parameters move at once, and the loss changes. Whose work was it? Go from the old parameters to the new
+In one step all parameters move at once, and the loss changes. Which part of that came from which parameter? Go from the old parameters to the new
 ones in a straight line, in very small pieces. In each piece the loss changes by the sum of *slope times movement* over
 the parameters, and each term belongs to one parameter. Add up a parameter's terms over all pieces: that is its **share**.
 The pieces are small enough for the sum to be exact, so the shares of all parameters add up to the true change of the
@@ -42,6 +42,8 @@ books = ExplainSteps(every=1, keep=25)
 optimizer = mg.SGD(model.parameters(), lr=1.0)
 history = mg.fit(model, samples, loss_of, optimizer, epochs=25, callbacks=[books], progress=False)
 after, accuracy = mg.evaluate(model, samples, loss_of)
+
+# %% prints what happened tags=["fold"]
 print(f"{len(model.parameters())} parameters, {len(samples)} pictures, {books.explained} steps with all of them")
 print(f"loss before {before:.6f}, after {after:.6f}: it fell by {before - after:.6f}; {accuracy:.0%} are read rightly")
 
@@ -50,21 +52,24 @@ print(f"loss before {before:.6f}, after {after:.6f}: it fell by {before - after:
 ## The books balance
 """
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] answer="total" tolerance=0.01
 """
-> **Question.** What is the sum of all shares, of all parameters, in all steps?
+> **Question.** What is the sum of all shares, of all parameters, in all steps? (The loss before and the loss after are
+> printed in the step before this one; you may calculate with the names `before` and `after` at the prompt.)
 """
 
 # %%
 total = sum(entry.share for entry in books.parameters)
+
+# %% compares it with the change of the loss tags=["fold"]
 print(f"sum of all shares:      {total:.9f}")
 print(f"true change of the loss: {after - before:.9f}")
 print(f"unaccounted for:         {abs(total - (after - before)):.1e}")
-print(f"The gradients had promised {books.predicted:.3f} in all: a promise is a straight line, and the loss is not.")
+print(f"By the slopes alone it would have been {books.predicted:.3f}: a slope is a straight line, and the loss is not.")
 
 # %% [markdown]
 """
-## Who did it?
+## Which parameters?
 
 The largest shares over the whole training:
 """
@@ -78,7 +83,7 @@ mg.show(books, "10_largest")
 By kind of parameter: the first layer's weights, its biases, the last layer's weights, its bias.
 """
 
-# %%
+# %% adds them up by kind tags=["fold"]
 groups = {}
 for entry in books.parameters:
     layer = "first layer" if entry.name.startswith("layers[0]") else "last layer"
@@ -91,7 +96,7 @@ for name, group in groups.items():
 # %% [markdown]
 """
 As a picture: each hidden neuron's 64 weights, blue where they have lowered the loss, and beside it what their gradients
-had promised. One sees the strokes by which a 1 and a 3 differ. The white rim are pixels that are white in all pictures:
+alone would have done. One sees the strokes by which a 1 and a 3 differ. The white rim are pixels that are white in all pictures:
 their weights feel nothing (chapter 3), and never move.
 """
 
@@ -124,11 +129,11 @@ for i, neuron in enumerate(model.layers[0].neurons):
 """
 ## Does every parameter help in every step?
 
-Each moves against its own slope, so each means well. But all move at the same time, and what is right alone may be wrong
+Each moves against its own slope, so each alone would help. But all move at the same time, and what is right alone may be wrong
 together (chapter 7).
 """
 
-# %%
+# %% counts them tags=["fold"]
 hurt = sum(entry.hurt for entry in books.parameters)
 helped = sum(entry.helped for entry in books.parameters)
 net_harm = [entry for entry in books.parameters if entry.share > 0]
@@ -143,15 +148,18 @@ for number, report in enumerate(books.reports, start=1):
     for entry in report.parameters:
         running["first layer" if entry.name.startswith("layers[0]") else "last layer"] += entry.share
     changes.append((number, dict(running)))
-picture = plot_lines(
-    {
-        "loss": [(0, before), *((i, before + sum(layers.values())) for i, layers in changes)],
-        "share of the first layer": [(0, 0.0), *((i, layers["first layer"]) for i, layers in changes)],
-        "share of the last layer": [(0, 0.0), *((i, layers["last layer"]) for i, layers in changes)],
-    },
-    title="The loss, and the two accounts that add up to its fall",
+
+# %% draws the accounts as areas that add up tags=["fold"]
+areas = {
+    f"the {layer}": [(0, 0.0), *((number, layers[layer]) for number, layers in changes)]
+    for layer in ("first layer", "last layer")
+}
+picture = plot_areas(
+    areas,
+    title=f"What both layers did adds up to the fall of the loss, from {before:.2f} to {after:.2f}",
     x="step",
-    y="loss, and change of the loss",
+    y="change of the loss",
+    total="the loss",
 )
 mg.show(picture, "10_accounts")
 
@@ -177,21 +185,62 @@ print(why)
 So we do know what the network changes. What remains hard is not to *know* it but to *say* it briefly: the truth about a
 network is as long as its list of parameters. Pictures, sums over layers and rankings make it shorter, and each of them
 leaves something out; the books above say exactly how much.
+"""
 
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Which hidden neuron did most? Write a function that adds up the shares of all parameters of a neuron, its weights and its
+bias. An entry of `books.parameters` has a `.name` such as `layers[0].neurons[2].w[17]`, and a `.share`.
+
+```python
+def share_of(name):
+    return ...
+```
+
+<details><summary>Hint 1</summary>
+A parameter belongs to the neuron if its name begins with the neuron's name.
+</details>
+<details><summary>Hint 2</summary>
+Beware of neurons[1] and neurons[10]: put a dot behind the name.
+</details>
+<details><summary>Hint 3</summary>
+`sum(entry.share for entry in books.parameters if entry.name.startswith(name + "."))`
+</details>
+"""
+
+
+# %% tags=["solution"]
+def share_of(name):
+    return sum(entry.share for entry in books.parameters if entry.name.startswith(name + "."))
+
+
+# %% tags=["check"]
+every_neuron = [neuron.name for layer in model.layers for neuron in layer.neurons]
+assert share_of(every_neuron[0]) < 0, "the first neuron has lowered the loss"
+assert abs(sum(map(share_of, every_neuron)) - total) < 1e-9, "all neurons together have done all of it"
+assert share_of("layers[0].neurons[9]") == 0, "a neuron that is not there has done nothing"
+
+# %% [markdown]
+"""
 ## What this chapter claims
 """
 
-# %%
-assert abs(total - (after - before)) < 1e-6
-assert all(abs(report.residual) < 1e-6 for report in books.reports)
-assert len(books.reports) == books.explained == len(history.losses)
-assert abs(sum(sum(group) for group in groups.values()) - total) < 1e-12
-assert books.predicted < total < 0
-assert len(unmoved) == always_white * len(model.layers[0].neurons)
-# The flatter its tanh, the less a neuron's weights have done.
-assert [done for _, done in sorted(by_neuron)] == sorted((done for _, done in by_neuron), reverse=True)
-assert 0 < hurt < helped
-assert why.count == 3
-assert abs(sum(path.product for path in why) - why.gradient) < 1e-12
-assert accuracy == 1.0
+# %% tags=["claims"]
+assert abs(total - (after - before)) < 1e-6, "the shares add up to the change of the loss"
+assert all(abs(report.residual) < 1e-6 for report in books.reports), "in every single step too"
+assert len(books.reports) == books.explained == len(history.losses), "every step is in the books"
+assert abs(sum(sum(group) for group in groups.values()) - total) < 1e-12, "the kinds of parameters add up to the whole"
+assert books.predicted < total < 0, "by the slopes alone the loss would have fallen further"
+assert len(unmoved) == always_white * len(model.layers[0].neurons), (
+    "only weights of pixels that are always white never moved"
+)
+assert [done for _, done in sorted(by_neuron)] == sorted((done for _, done in by_neuron), reverse=True), (
+    "the flatter its tanh, the less a neuron's weights have done"
+)
+assert 0 < hurt < helped, "now and then a parameter's move hurts, more often it helps"
+assert why.count == 3, "a weight has one path for each picture"
+assert abs(sum(path.product for path in why) - why.gradient) < 1e-12, "and the paths add up to its gradient"
+assert accuracy == 1.0, "all pictures are read rightly"
 print("All of this chapter's claims hold.")

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=10 ideas=["boundary", "margin", "hinge loss"]
 """
 # 11. Two moons: watching a boundary bend
 
@@ -7,7 +7,7 @@ learns to tell the two apart. With two inputs a network can be seen whole: colou
 the boundary between yes and no at every stage of the training.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 import random
 
 import micrograd_like as mg
@@ -59,12 +59,16 @@ loss, accuracy = mg.evaluate(model, samples, mg.hinge_loss)
 stages[f"step {STEPS}: {accuracy:.0%} right"] = regions(model, samples, points=33)
 print(f"before: loss {history.losses[0]:.3f}; after {STEPS} steps: loss {loss:.4f}, {accuracy:.0%} of the points right")
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] answer="right_before" tolerance=0.15
 """
-> **Question.** The network begins with random weights. How many of the points will it get right before the first step?
+> **Question.** The network begins with random weights. What share of the points does it get right before the first step?
+> (For example: 50 %.)
 """
 
 # %%
+right_before = int(next(iter(stages)).split()[2].rstrip("%")) / 100
+
+# %% draws the stages tags=["fold"]
 for title in stages:
     print(title)
 mg.show(plot_regions(stages), "11_moons")
@@ -74,7 +78,10 @@ mg.show(plot_regions(stages), "11_moons")
 Every hidden neuron has a bend where its total is 0 (chapter 2): a straight line across the plane. The boundary is put
 together from pieces between these lines, so it has corners, if you look closely. Training moves the lines until the
 pieces follow the gap between the moons.
+"""
 
+# %% [markdown]
+"""
 ## Who pulls at the boundary?
 
 The *margin* of a point is its score times its target: positive if the point is on the right side, and at least 1 where
@@ -90,7 +97,7 @@ wrong = sum(margin < 0 for margin in margins)
 print(f"at step 20, {len(samples) - len(undecided)} of {len(samples)} points have a margin of at least 1")
 print(f"{len(undecided)} do not; {wrong} of them are on the wrong side")
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["not at all", "a little", "a lot"] answer="changes"
 """
 > **Question.** Suppose we take away all the points that are satisfied. How will that change the gradient of the summed
 > loss?
@@ -105,8 +112,11 @@ def summed_gradient(points):
 
 
 difference = max(abs(a - b) for a, b in zip(summed_gradient(samples), summed_gradient(undecided), strict=True))
+changes = "not at all" if difference == 0 else "a little" if difference < 0.1 else "a lot"
+
+# %% says by how much tags=["fold"]
 print(f"largest difference between the two gradients: {difference:g}")
-print(f"Answer: not at all. Only the {len(undecided)} undecided points pull at the boundary.")
+print(f"Only the {len(undecided)} undecided points pull at the boundary.")
 model.load_state_dict(trained)
 
 # %%
@@ -124,15 +134,51 @@ unseen = make_moons(500, noise=0.1, seed=2)
 unseen_loss, unseen_accuracy = mg.evaluate(model, unseen, mg.hinge_loss)
 print(f"{unseen_accuracy:.1%} of {len(unseen)} new points are on the right side")
 
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Write `pulls(model, sample)`: whether a point still pulls at the boundary. A sample is a pair, the point and its target.
+
+```python
+def pulls(model, sample):
+    point, target = sample
+    return ...
+```
+
+<details><summary>Hint 1</summary>
+A point pulls if the hinge loss is not satisfied with it.
+</details>
+<details><summary>Hint 2</summary>
+Satisfied means: its margin is at least 1. The margin is its score times its target.
+</details>
+<details><summary>Hint 3</summary>
+The score is `model(point).data`, so the answer is `model(point).data * target < 1`.
+</details>
+"""
+
+
+# %% tags=["solution"]
+def pulls(model, sample):
+    point, target = sample
+    return model(point).data * target < 1
+
+
+# %% tags=["check"]
+model.load_state_dict(halfway)
+assert [sample for sample in samples if pulls(model, sample)] == undecided, "at step 20 it finds the undecided points"
+model.load_state_dict(trained)
+assert sum(pulls(model, sample) for sample in samples) < len(undecided), "at the end fewer points pull"
+
 # %% [markdown]
 """
 ## What this chapter claims
 """
 
-# %%
-assert accuracy == 1.0
-assert loss < 0.05 < history.losses[0]
-assert 0 < wrong < len(undecided) < len(samples)
-assert difference == 0
-assert unseen_accuracy > 0.95
+# %% tags=["claims"]
+assert accuracy == 1.0, "all points are on the right side in the end"
+assert loss < 0.05 < history.losses[0], "the loss has fallen below 0.05"
+assert 0 < wrong < len(undecided) < len(samples), "at step 20 some points are wrong, and more are undecided"
+assert difference == 0, "satisfied points do not change the gradient at all"
+assert unseen_accuracy > 0.95, "of new points, more than 95 % are on the right side"
 print("All of this chapter's claims hold.")

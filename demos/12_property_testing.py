@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=10 ideas=["property", "Hypothesis", "gradcheck"]
 """
 # 12. Can the gradient be trusted? Let a machine look for mistakes
 
@@ -7,7 +7,7 @@ network learns a little worse, and nobody knows why. This chapter defines an ope
 derivative, and lets a program find it. The same few lines test your own operations, layers and losses.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 from math import isclose
 
 from hypothesis import given, settings
@@ -75,9 +75,9 @@ for x in (0.5, 2.0, 3.0):
     passed.append(isclose(value.grad, reference, rel_tol=1e-6))
     print(f"x = {x:g}: gradient {value.grad:g}, by difference {reference:.6f}: {'right' if passed[-1] else 'wrong'}")
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["a smaller nudge", "a point below −1", "a point between 0 and 1"] answer="found_at"
 """
-> **Question.** All three points pass, and the operation is wrong. What does a test have to know to find the mistake?
+> **Question.** All three points pass, and the operation is wrong. What would have found the mistake?
 """
 
 # %% [markdown]
@@ -110,6 +110,9 @@ try:
 except GradcheckError as error:
     found = tried[-1]
     message = str(error)
+found_at = "a point below −1" if found < -1 else "a point between 0 and 1"
+
+# %% prints what Hypothesis found tags=["fold"]
 print(
     f"Hypothesis called the property {len(tried)} times. The first inputs: {', '.join(f'{x:.4g}' for x in tried[:6])} ..."
 )
@@ -137,6 +140,8 @@ def test_the_right_one(x):
 
 test_the_right_one()
 checked = len(tried)
+
+# %% says how many tags=["fold"]
 print(
     f"{checked} inputs from {min(tried):.4g} to {max(tried):.4g}, {sum(x < 0 for x in tried)} of them negative: all right."
 )
@@ -160,18 +165,50 @@ print(
     f"with the right rule: {'passes' if holds else 'fails'}; with the mistake: {'caught' if caught else 'not caught'}"
 )
 
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Write an operation of your own: x³, with the rule of its derivative. The rule is given `g`, the result and the operand, and
+returns g times the local slope. `gradcheck` says whether it is right.
+
+```python
+cube = Operation("cube", "x³", lambda x: x * x * x, (lambda g, out, x: ...,))
+```
+
+<details><summary>Hint 1</summary>
+Raise x by a little, d: then x³ becomes x³ + 3·x²·d, and a rest that is too small to count.
+</details>
+<details><summary>Hint 2</summary>
+So the local slope is 3·x².
+</details>
+<details><summary>Hint 3</summary>
+`lambda g, out, x: g * 3 * x * x`
+</details>
+"""
+
+# %% tags=["solution"]
+cube = Operation("cube", "x³", lambda x: x * x * x, (lambda g, out, x: g * 3 * x * x,))
+
+# %% tags=["check"]
+assert cube(2.0) == 8.0, "the cube of 2 is 8"
+assert gradcheck(cube, [mg.Value(1.5)], raise_exception=False), "the rule is right at 1.5"
+assert gradcheck(cube, [mg.Value(-2.0)], raise_exception=False), "and at −2, where the last mistake was hidden"
+
 # %% [markdown]
 """
 ## What this chapter claims
 """
 
-# %%
-assert all(passed)  # three examples saw nothing
-assert found < -1
-assert found == round(found)  # shrunk to a whole number
-assert "huber" in message
-assert checked >= 200
-assert all(isclose(right.vjp(1.0, right(x), x)[0], slope_by_difference(huber_function, x), abs_tol=1e-5) for x in xs)
-assert holds is True
-assert caught is True
+# %% tags=["claims"]
+assert all(passed), "three examples saw nothing"
+assert found < -1, "Hypothesis found an input below −1"
+assert found == round(found), "and the simplest of its kind: a whole number"
+assert "huber" in message, "the message names the operation"
+assert checked >= 200, "the right rule holds for 200 inputs"
+assert all(isclose(right.vjp(1.0, right(x), x)[0], slope_by_difference(huber_function, x), abs_tol=1e-5) for x in xs), (
+    "and agrees with differences wherever the picture was drawn"
+)
+assert holds is True, "a network with the right rule passes"
+assert caught is True, "with the mistake it is caught"
 print("All of this chapter's claims hold.")

@@ -1,4 +1,4 @@
-# %% [markdown]
+# %% [markdown] minutes=20 ideas=["compiler", "trace", "loops", "machine code"]
 """
 # 13. A heap of scalars, and the loops in it
 
@@ -8,11 +8,12 @@ back without changing a line of the network: a *compiler* reads what the scalars
 them into machine code. We train on the digits of chapter 9 twice, get the same numbers, and look at the clock.
 """
 
-# %%
+# %% What the chapter needs tags=["fold"]
 import re
 import time
 from itertools import pairwise
 from math import exp, isclose, log, nan
+from operator import neg
 from timeit import repeat
 
 import numpy as np
@@ -63,17 +64,18 @@ lines = str(recorded).splitlines()
 print(*lines[:7], sep="\n")
 print(f"… and so on, {len(recorded.operations)} operations in all")
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] answer="parameter_of_the_fourth"
 """
-> **Question.** The first neuron begins with the line `node[0] = mul(param[0], input[0])`. The second one begins with
-> `node[7] = mul(param[4], input[0])`, the third with `node[14] = mul(param[8], input[0])`. What is the first line of the
-> fourth?
+> **Question.** The first neuron begins with the line node[0] = mul(param[0], input[0]). The second one begins with
+> node[7] = mul(param[4], input[0]), the third with node[14] = mul(param[8], input[0]). Which parameter does the first line
+> of the fourth read?
 """
 
 # %%
 first_lines = lines[0:28:7]
+parameter_of_the_fourth = int(re.search(r"param\[(\d+)\]", first_lines[3])[1])
 print(*first_lines, sep="\n")
-print("Answer: the node's number grows by 7 from neuron to neuron, the parameter's by 4, and the input's by 0.")
+print("The node's number grows by 7 from neuron to neuron, the parameter's by 4, and the input's by 0.")
 
 # %% [markdown]
 """
@@ -179,7 +181,7 @@ def loss_by_hand(x, y):
     return mg.cross_entropy(by_hand(values, x), y)
 
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] answer="len(of_scalars)" tolerance=4
 """
 > **Question.** The trace of this loss has nearly five thousand operations. Into how many lines of loops does it fold?
 """
@@ -190,7 +192,7 @@ program = mg.compile(loss_by_hand, model.parameters(), cached=False, x=64, y=10)
 seconds_to_trace = time.perf_counter() - start
 print(program)
 of_scalars = str(program).splitlines()[3:]
-print(f"\nAnswer: {len(of_scalars)}. They were found in {seconds_to_trace:.2f} seconds.")
+print(f"\n{len(of_scalars)} lines. They were found in {seconds_to_trace:.2f} seconds.")
 
 # %% [markdown]
 """
@@ -230,7 +232,7 @@ The loops happen to be nearly Python. So we need not believe that they are the n
 # %%
 pixels, target = train[0]
 p, x, v = [parameter.data for parameter in model.parameters()], [*pixels, *target], {}
-exec(str(program), {"p": p, "x": x, "v": v, "relu": mg.relu, "exp": exp, "log": log})
+exec(str(program), {"p": p, "x": x, "v": v, "relu": mg.relu, "exp": exp, "log": log, "neg": neg})
 *_, from_the_print = v.values()
 eager_loss = loss_by_hand(pixels, target).data
 print(f"loss of the first picture: the printed loops {from_the_print:.12f}, the engine {eager_loss:.12f}")
@@ -260,7 +262,7 @@ def training(compiled):
 
 eager, eager_seconds = training(compiled=False)
 compiled, compiled_seconds = training(compiled=True)
-print(f"eager:    {eager.epochs[-1]}; {eager_seconds:.2f} seconds")
+print(f"eager: {eager.epochs[-1]}; {eager_seconds:.2f} seconds")
 print(f"compiled: {compiled.epochs[-1]}; {compiled_seconds:.2f} seconds")
 differences = [abs(a - b) / a for a, b in zip(eager.losses, compiled.losses, strict=True)]
 print(f"loss of the first step: {eager.losses[0]!r} and {compiled.losses[0]!r}")
@@ -313,9 +315,10 @@ library's neurons, each of which is a single node of the graph; compiled. `progr
 code, mini-batches and update included, and gives the parameters back when it is done, or every now and then if it takes long.
 """
 
-# %% [markdown] tags=["question"]
+# %% [markdown] tags=["question"] choices=["about ten times", "hundreds of times", "thousands of times"] answer="about"
 """
-> **Question.** How many times as many pictures per second does the compiled training get through?
+> **Question.** How many times as many pictures per second does the compiled training get through, compared with scalars
+> by hand?
 """
 
 
@@ -348,8 +351,10 @@ per_second = {
 for way, speed in per_second.items():
     print(f"{way:16} {speed:11,.0f} pictures per second")
 scalars, neurons, compiled_code = per_second.values()
+factor = compiled_code / scalars
+about = "about ten times" if factor < 100 else "hundreds of times" if factor < 1000 else "thousands of times"
 print(
-    f"Answer: {compiled_code / neurons:,.0f} times as many as with neurons as nodes, and"
+    f"{compiled_code / neurons:,.0f} times as many as with neurons as nodes, and"
     f" {compiled_code / scalars:,.0f} times as many as with scalars by hand."
 )
 print(f"Compiling took {seconds_to_trace:.2f} seconds for the loops and {seconds_to_code:.2f} for the machine code.")
@@ -388,7 +393,7 @@ for way, each in nanoseconds.items():
     print(f"{way:15} {each:9,.2f} nanoseconds per operation")
 
 with house_style() as matplotlib:
-    figure = matplotlib.figure.Figure(figsize=(9.0, 2.2), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(880 / 72, 230 / 72), layout="constrained")
     charts = {"Pictures per second, with their gradients": per_second, "Nanoseconds per operation": nanoseconds}
     for ax, (title, bars) in zip(figure.subplots(1, 2), charts.items(), strict=True):
         drawn = ax.barh(list(bars), list(bars.values()), color=LOWERS, height=0.6)
@@ -451,30 +456,75 @@ repaired = mg.compile(lambda x: leaky(x + bias), [bias], x=())
 print(repaired)
 print(f"the outputs for −2 and 3: {repaired.outputs([-2.0, 3.0]).tolist()}")
 
+# %% [markdown] tags=["exercise"]
+"""
+## Your turn
+
+Write the absolute value so that it can be compiled: without an `if`, and without `abs`. `mg.where(x, a, b)` is a where x
+is positive, and b elsewhere.
+
+```python
+def size(x):
+    if x > 0:
+        return x
+    return -x
+```
+
+<details><summary>Hint 1</summary>
+Where x is positive the result is x.
+</details>
+<details><summary>Hint 2</summary>
+Elsewhere it is −x. Both can be computed, and one of them is chosen.
+</details>
+<details><summary>Hint 3</summary>
+`mg.where(x, x, -x)`
+</details>
+"""
+
+
+# %% tags=["solution"]
+def size(x):
+    return mg.where(x, x, -x)
+
+
+# %% tags=["check"]
+sized = mg.compile(lambda x: size(x + bias), [bias], x=())
+shift = bias.data
+assert sized.outputs([3.0 - shift]).tolist() == [3.0 - shift + shift], "compiled, the size of 3 is 3"
+assert sized.outputs([-2.0 - shift]).tolist() == [abs(-2.0 - shift + shift)], "that of −2 is 2"
+
 # %% [markdown]
 """
 ## What this chapter claims
 """
 
-# %%
+# %% tags=["claims"]
 moves = [[b - a for (_, a), (_, b) in pairwise(points[::4])] for points in progressions.values()]
-assert moves == [[4, 4, 4], [0, 0, 0]]
-assert first_lines[3] == "node[21] = mul(param[12], input[0])"
-assert "for i in range(4):\n    dp[4*i + 3] += dv[2*i]" in nest.show(back.contributions)
-assert "for i in range(32):" in of_scalars
-assert "    v[2*i] = p[65*i + 64] + sum(p[65*i + j] * x[j] for j in range(64))" in of_scalars
-assert of_scalars == of_neurons
-assert operations > 4800 > 100 * len(of_scalars)
-assert isclose(from_the_print, eager_loss, rel_tol=1e-12)
-assert scores == eager_scores
-assert loss_difference < 1e-13
-assert gradient_difference < 1e-12
-assert len(eager.losses) == len(compiled.losses)
-assert max(differences) < 1e-9
-assert compiled.epochs[-1].accuracy == eager.epochs[-1].accuracy
-assert compiled_code > 20 * neurons > 20 * scalars
-assert nanoseconds["by machine code"] < nanoseconds["by Python"] < nanoseconds["with a memory"]
-assert "if total > 0:" in refusal
-assert "mg.where" in refusal
-assert repaired.outputs([-2.0, 3.0]).tolist() == [-0.02, 3.0]
+assert moves == [[4, 4, 4], [0, 0, 0]], "from neuron to neuron the weights' numbers grow by 4, and the inputs' by 0"
+assert first_lines[3] == "node[21] = mul(param[12], input[0])", "so the fourth neuron's first line could be guessed"
+assert "for i in range(4):\n    dp[4*i + 3] += dv[2*i]" in nest.show(back.contributions), (
+    "the weights' gradients are loops too"
+)
+assert "for i in range(32):" in of_scalars, "the compiler found the 32 hidden neurons"
+assert "    v[2*i] = p[65*i + 64] + sum(p[65*i + j] * x[j] for j in range(64))" in of_scalars, (
+    "and the product of their weights with the picture"
+)
+assert of_scalars == of_neurons, "from scalars and from neurons it finds the same loops"
+assert operations > 4800 > 100 * len(of_scalars), "thousands of operations fold into a few lines"
+assert isclose(from_the_print, eager_loss, rel_tol=1e-12), "the printed loops, run by Python, give the engine's loss"
+assert scores == eager_scores, "compiled scores are the engine's to the last bit"
+assert loss_difference < 1e-13, "losses differ in the last digits at most"
+assert gradient_difference < 1e-12, "and so do gradients"
+assert len(eager.losses) == len(compiled.losses), "both trainings took the same steps"
+assert max(differences) < 1e-9, "with the same losses"
+assert compiled.epochs[-1].accuracy == eager.epochs[-1].accuracy, "and ended with the same accuracy"
+assert compiled_code > 20 * neurons > 20 * scalars, (
+    "compiled is more than twenty times as fast as neurons, and these as scalars"
+)
+assert nanoseconds["by machine code"] < nanoseconds["by Python"] < nanoseconds["with a memory"], (
+    "the work itself is what takes least"
+)
+assert "if total > 0:" in refusal, "what cannot be compiled is refused, with its line"
+assert "mg.where" in refusal, "and with what to write instead"
+assert repaired.outputs([-2.0, 3.0]).tolist() == [-0.02, 3.0], "written with where, it compiles"
 print("All of this chapter's claims hold.")

@@ -214,3 +214,29 @@ def test_a_source_distribution_has_what_the_tests_and_the_readme_need(tmp_path):
     tests = {f"tests/{path.name}" for path in (root / "tests").iterdir() if path.is_file()}
     demos = {f"demos/{path.name}" for path in (root / "demos").glob("*.py")}
     assert linked | tests | demos | {"Makefile", "setup.cfg", "setup.py", "pyproject.toml"} <= names
+
+
+def test_the_digits_demo_tells_its_story_and_writes_one_page(tmp_path):
+    command = [sys.executable, "-m", "micrograd_like", "demo", "digits", "--classes", "3,1,8", "--epochs", "1", "--out"]
+    done = subprocess.run([*command, str(tmp_path / "out")], capture_output=True, text=True, check=True, cwd=tmp_path)
+    index = tmp_path / "out" / "index.html"
+    lines = done.stdout.splitlines()
+    assert str(index) in lines[0]
+    assert len([line for line in lines if line.startswith("epoch")]) == 2
+    told = ["gets this", "It reads a", "it says", "of ink in row", "one step", "Now the network reads", "Done in"]
+    places = [done.stdout.index(part) for part in told]
+    assert places == sorted(places)
+    difference = float(re.search(r": ([+-]\d+\.\d+) for \d\. Where from\?", done.stdout)[1])
+    neurons, pixels = done.stdout.split("Where from?")[1].split("Now one step")[0].split("And which pixels?")
+    for part in (
+        neurons,
+        pixels,
+    ):  # both lists add up to the difference of the scores, and no line says what another does
+        found = re.findall(r"^ *([+-]\d+\.\d\d)  (.+)$", part, re.MULTILINE)
+        assert len({words for _, words in found}) == 6
+        assert abs(sum(float(number) for number, _ in found) - difference) < 0.04  # each is rounded to two digits
+    page = index.read_text(encoding="utf-8")
+    files = re.findall(r'src="([^"]+)"', page)
+    assert "live.html" in files
+    assert all((tmp_path / "out" / file).stat().st_size > 1000 for file in files)
+    assert "http" not in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import sys
@@ -16,6 +17,8 @@ from micrograd_like import cli
 from micrograd_like.compiler.native import CACHE_VARIABLE
 from micrograd_like.drawing.show import FOLDER
 from micrograd_like.tutor import script
+from micrograd_like.tutor.answers import is_guess, judge
+from micrograd_like.tutor.session import Session
 
 DEMOS = Path(__file__).parent.parent / "demos"
 PICTURES = DEMOS / "pictures"
@@ -54,16 +57,50 @@ def test_a_chapter_executes_as_a_notebook_and_draws_the_committed_pictures(chapt
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
-def test_a_chapter_can_be_stepped_through(chapter: Path) -> None:
+def test_a_chapter_asks_and_ends_with_an_exercise_and_its_claims(chapter: Path) -> None:
     found = script.read(chapter)
     assert found.steps[0].text
+    assert found.ideas
     assert all(step.code for step in found.steps)
-    assert any(step.question for step in found.steps)
-    last = found.steps[-1]
-    assert "What this chapter claims" in last.title + last.text
-    # A claim is an assertion, and each chapter makes several.
-    assert last.code
-    assert len(re.findall(r"^\s*assert ", last.code.source, re.MULTILINE)) >= 5
+    questions = [step.question for step in found.steps if step.question]
+    assert questions
+    assert all(question.answer for question in questions)
+    exercise, claims = found.steps[-2:]
+    assert exercise.is_exercise
+    assert exercise.title == "Your turn"
+    assert exercise.start
+    assert exercise.solution
+    assert len(exercise.hints) == 3
+    assert exercise.code
+    assert claims.is_claims
+    assert claims.title == "What this chapter claims"
+    assert claims.code
+    # A claim is an assertion that says in words what must hold, and each chapter makes several.
+    for cell, at_least in ((exercise.code, 2), (claims.code, 5)):
+        asserts = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Assert)]
+        assert len(asserts) >= at_least
+        assert all(isinstance(node.msg, ast.Constant) for node in asserts)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_in_the_tutor_every_answer_is_right_and_no_exercise_is_solved_from_the_start(chapter: Path) -> None:
+    found = script.read(chapter)
+    session = Session(found)
+    try:
+        for place, step in enumerate(found.steps):
+            session.enter(place)
+            result = session.run()
+            assert result.ok, (step.title, result.value, result.trace)
+            if step.question:
+                right = session.value(step.question.answer)
+                assert right is not None, step.question
+                guess = str(right)
+                assert is_guess(step.question, guess)
+                assert judge(step.question, guess, right, right).right is True
+        session.enter(len(found.steps) - 2)  # what an exercise begins with does not solve it
+        assert not session.run(found.steps[-2].start).ok
+    finally:
+        session.close()
 
 
 def test_all_thirteen_chapters_are_there_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,4 +132,10 @@ def test_a_chapter_runs_as_a_plain_script(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv(FOLDER, raising=False)
     monkeypatch.setattr(sys, "stdin", None)
     assert cli.main(["demo", "01"]) == 0
-    assert sorted(path.name for path in (tmp_path / "out/pictures").iterdir()) == ["01_line.svg", "01_neuron.svg"]
+    assert sorted(path.name for path in (tmp_path / "out/pictures").iterdir()) == [
+        "01_chain.svg",
+        "01_knobs.svg",
+        "01_line.svg",
+        "01_neuron.svg",
+        "01_order.svg",
+    ]
