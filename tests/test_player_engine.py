@@ -93,6 +93,18 @@ def test_every_row_has_python_s_value_and_derivatives(page: Any, name: str) -> N
                 assert near(decode([got])[0], want, allowed), (xs, i, decode([got])[0], want)
 
 
+@pytest.mark.parametrize("name", [name for name, op in ops.TABLE.items() if op.switches])
+def test_every_kink_is_where_the_table_has_it(page: Any, name: str) -> None:
+    op = ops.by_name(name)
+    assert op.switches is not None
+    points = [xs for xs in cases(op) if all(map(math.isfinite, xs))]
+    n = len(points[0])
+    js = f"""(points) => {{ {engine_source([])} const kernel = {kernel(op, n, [True] * n)};
+      return points.map((texts) => kernel.s(Float64Array.from(texts.map(decode)), Int32Array.from(texts.keys())).map(encode)); }}"""
+    for xs, found in zip(points, page.evaluate(js, [encode(xs) for xs in points]), strict=True):
+        assert all(ulps(a, float(b)) == 0 for a, b in zip(decode(found), op.switches(*xs), strict=True)), xs
+
+
 def near(got: float, want: float, allowed: int) -> bool:
     """Equal to the bit where everything is arithmetic; else to a few units, or to the last bits of a tiny one."""
     if not allowed:
