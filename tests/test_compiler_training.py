@@ -300,6 +300,14 @@ def test_numbers_out_of_range_are_errors_before_anything_moves(arguments: dict[s
     assert p.data == 1.0
 
 
+def test_a_rate_beyond_floats_is_an_error_and_moves_nothing() -> None:
+    p = Value(1.0)
+    program = mg.compile(lambda x: p * x, [p], x=())
+    with pytest.raises(ValueError, match="stopped being finite"):
+        program.sgd([1.0], lr=10**400)
+    assert p.data == 1.0
+
+
 def test_numpys_whole_numbers_count_without_wrapping() -> None:
     x = [1.0, 2.0, 3.0] * 10
     shapes = []

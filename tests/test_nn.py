@@ -212,6 +212,20 @@ def test_sizes_are_whole_numbers_of_at_least_one(size: Any) -> None:
             make()
 
 
+@pytest.mark.parametrize(
+    "make",
+    [lambda: Neuron(2**70), lambda: Layer(10**5, 10**5), lambda: MLP(10**5, [10**5, 1]), lambda: MLP(2, [2**70])],
+)
+def test_sizes_beyond_any_memory_are_refused_at_once(make: Any) -> None:
+    with pytest.raises(ValueError, match="at most 100,000,000"):
+        make()
+
+
+def test_a_state_is_a_mapping() -> None:
+    with pytest.raises(TypeError, match="expected the state as a mapping, got int: 3"):
+        Neuron(1).load_state_dict(3)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("nouts", [[], 3, None, "12"])
 def test_layer_sizes_are_a_list(nouts: Any) -> None:
     with pytest.raises(ValueError, match="expected nouts as a list of at least one layer size"):

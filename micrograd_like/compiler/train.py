@@ -8,6 +8,7 @@ from typing import Any
 
 from micrograd_like._extras import require
 from micrograd_like.compiler.runtime import Machine
+from micrograd_like.ieee import as_float
 from micrograd_like.optim import SGD, Optimizer
 from micrograd_like.order import shuffled
 
@@ -79,9 +80,9 @@ class Training:
         """An array of what the optimizer's rule reads: a row for each of the coming steps."""
         optimizer = self.optimizer
         if type(optimizer) is SGD and not callable(optimizer.lr):  # the same in each
-            row = self.numpy.array([float(x) for x in optimizer.rates(optimizer.steps)])
+            row = self.numpy.array([as_float(x) for x in optimizer.rates(optimizer.steps)])
             return self.numpy.broadcast_to(row, (steps, len(row)))
-        rows = [[float(x) for x in optimizer.rates(optimizer.steps + k)] for k in range(steps)]
+        rows = [[as_float(x) for x in optimizer.rates(optimizer.steps + k)] for k in range(steps)]
         return self.numpy.array(rows)
 
     def _try(self, orders: Any, rates: Any, careful: bool) -> Any | None:
