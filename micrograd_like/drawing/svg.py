@@ -10,7 +10,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from itertools import pairwise
@@ -29,7 +29,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 Point = tuple[float, float]
 Rectangle = tuple[float, float, float, float]  # left, top, width, height
 SIDES = {"LR": ("w", "e"), "TB": ("n", "s"), "RL": ("e", "w"), "BT": ("s", "n")}  # where edges enter and leave a box
+Grid = dict[tuple[int, int], list[tuple[str, Rectangle]]]
 MARGIN = 6.0
+CELL, SPACING = 64.0, 8.0  # px
 HEADING = 24.0  # the room for what stands above the columns
 SHADES = 24  # of a picture
 PILL_PLACES = sorted((i / 100 for i in range(8, 93, 2)), key=lambda part: abs(part - 0.46))  # of an edge's length
@@ -184,6 +186,9 @@ def _curves(
     lanes: dict[int, list[Rectangle]] = {}
     for key, box in boxes.items():
         lanes.setdefault(column[key], []).append(box)
+    taken: Grid = {}
+    for key, box in boxes.items():
+        _take(taken, key, box)
     found = {}
     for arrow in sheet.scene.arrows:
         start = _at(boxes[arrow.tail], made[arrow.tail].port_at(None, out))
@@ -192,14 +197,12 @@ def _curves(
         end = (end[0], end[1] + move) if across else (end[0] + move, end[1])
         if (arrow.tail, arrow.head) in twins and arrow.port is None:  # side by side, all the way
             start = (start[0], start[1] + move) if across else (start[0] + move, start[1])
-        foreign = [box for key, box in boxes.items() if key not in (arrow.tail, arrow.head)]
         direct = _direct(start, edges[arrow.tail][1], edges[arrow.head][0], end, 1 - across, out)
         spline = splines.get(arrow.key)
         choices = [direct] if _goes_forward(start, end, out) else []
         if spline:
             choices += [_pinned(spline, start, end), spline]
-        free = (curve for curve in choices if not any(_crosses(curve, box) for box in _near(curve, foreign)))
-        curve = next(free, None)
+        curve = next((each for each in choices if _is_free(each, taken, (arrow.tail, arrow.head))), None)
         if curve is None and choices and choices[0] is direct:
             curve = _through_gaps(start, end, column[arrow.tail], column[arrow.head], lanes, 1 - across, out)
         found[arrow.key] = curve or (choices[-1] if choices else direct)
@@ -315,51 +318,56 @@ def _along(curve: Sequence[Point], parts: Iterable[float]) -> list[Point]:
     return [points[bisect_left(lengths, part * lengths[-1])] for part in parts]
 
 
-def _near(curve: Sequence[Point], boxes: Iterable[Rectangle]) -> list[Rectangle]:
-    left, top, right, bottom = _bounds(curve)
-    return [(x, y, w, h) for x, y, w, h in boxes if x < right and x + w > left and y < bottom and y + h > top]
-
-
-def _crosses(curve: Sequence[Point], box: Rectangle) -> bool:
-    x, y, w, h = box
+def _points_along(curve: Sequence[Point]) -> Iterator[Point]:
+    """Points of a curve, a few px apart."""
     for k in range(0, len(curve) - 1, 3):
-        piece = curve[k : k + 4]
-        steps = 8 + int(sum(abs(a - c) + abs(b - d) for (a, b), (c, d) in pairwise(piece))) // 6  # a point every few px
-        points = (point_at(piece, i / steps) for i in range(steps + 1))
-        if any(x - 1 < px < x + w + 1 and y - 1 < py < y + h + 1 for px, py in points):
-            return True
-    return False
+        (ax, ay), (bx, by), (cx, cy), (dx, dy) = curve[k : k + 4]
+        length = abs(bx - ax) + abs(by - ay) + abs(cx - bx) + abs(cy - by) + abs(dx - cx) + abs(dy - cy)
+        steps = 4 + int(length / SPACING)
+        x1, x2, x3 = 3 * (bx - ax), 3 * (ax - 2 * bx + cx), dx - ax + 3 * (bx - cx)
+        y1, y2, y3 = 3 * (by - ay), 3 * (ay - 2 * by + cy), dy - ay + 3 * (by - cy)
+        for i in range(steps + 1):
+            t = i / steps
+            yield ((x3 * t + x2) * t + x1) * t + ax, ((y3 * t + y2) * t + y1) * t + ay
+
+
+def _is_free(curve: Sequence[Point], boxes: Grid, ends: tuple[str, str]) -> bool:
+    """Whether a curve runs through no box but those in which it ends."""
+    for x, y in _points_along(curve):
+        for key, (left, top, w, h) in boxes.get((int(x // CELL), int(y // CELL)), ()):
+            if left - 1 < x < left + w + 1 and top - 1 < y < top + h + 1 and key not in ends:
+                return False
+    return True
 
 
 def _put_pills(sheet: Sheet, layout: Layout) -> None:
     """Each pill on its edge, at the first of several places where it lies on nothing else."""
-    taken: dict[tuple[int, int], list[Rectangle]] = {}
-    for box in layout.boxes.values():
-        _take(taken, box)
+    taken: Grid = {}
+    for key, box in layout.boxes.items():
+        _take(taken, key, box)
     for arrow in sheet.scene.arrows:
         text = sheet.style.pill(arrow)
-        curve = layout.curves[arrow.key]
         if not text:
             continue
         width, height = measure(text, SMALL) + 10, 17.0
-        for x, y in _along(curve, PILL_PLACES):
+        for x, y in _along(layout.curves[arrow.key], PILL_PLACES):
             place = (x - width / 2, y - height / 2, width, height)
-            if not any(_overlap(place, other) for cell in _cells(place) for other in taken.get(cell, ())):
+            if not any(_overlap(place, other) for cell in _cells(place) for _, other in taken.get(cell, ())):
                 layout.pills[arrow.key] = place
-                _take(taken, place)
+                _take(taken, arrow.key, place)
                 break
 
 
 def _cells(box: Rectangle) -> Iterable[tuple[int, int]]:
+    """The squares of a grid that a box touches: what may meet it is looked for there alone."""
     x, y, w, h = box
-    return (
-        (i, j) for i in range(int(x // 64), int((x + w) // 64) + 1) for j in range(int(y // 64), int((y + h) // 64) + 1)
-    )
+    columns = range(int((x - 1) // CELL), int((x + w + 1) // CELL) + 1)
+    return ((i, j) for i in columns for j in range(int((y - 1) // CELL), int((y + h + 1) // CELL) + 1))
 
 
-def _take(taken: dict[tuple[int, int], list[Rectangle]], box: Rectangle) -> None:
+def _take(taken: Grid, key: str, box: Rectangle) -> None:
     for cell in _cells(box):
-        taken.setdefault(cell, []).append(box)
+        taken.setdefault(cell, []).append((key, box))
 
 
 def _overlap(one: Rectangle, other: Rectangle) -> bool:

@@ -41,6 +41,8 @@ def elided(text: str, length: int = 40) -> str:
 
 def visible(text: str) -> str:
     """The text with U+FFFD for what XML cannot hold, and one kind of line break."""
+    if text.isprintable():
+        return text
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return "".join(c if c in "\n" or _is_printable(c) else " " if c == "\t" else "\ufffd" for c in text)
 
