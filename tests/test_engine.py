@@ -322,8 +322,12 @@ def test_never_backpropagated_shows() -> None:
     x = Value(2.0)
     y = x * 0.0
     assert type(x.grad) is type(y.grad) is int
+    assert not x.has_gradient
     y.backward()
     assert type(x.grad) is float
+    assert x.has_gradient  # though it is 0.0
+    x.zero_grad()
+    assert not x.has_gradient
 
 
 def test_linear_cost_through_exponentially_many_paths() -> None:

@@ -83,6 +83,19 @@ def test_curvature_sees_a_parameter_that_meets_itself():
     assert curvatures(ops.dot(w, w * w, w, w * w * w, w) * 1, [w]) == [12 * 9 + 6 * 3]
 
 
+def test_curvature_of_an_open_neuron_after_a_closed_one_of_the_same_kind() -> None:
+    """What is recorded of one neuron's second derivatives holds for those on the same piece only."""
+    w = Value(Fraction(3))
+    for neurons in ([ops.relu_dot(w, -99, w), ops.relu_dot(w, 1, w)], [ops.relu_dot(w, 1, w), ops.relu_dot(w, -99, w)]):
+        assert curvatures(ops.sum(*neurons), [w]) == [2]
+
+
+def test_curvature_of_powers_on_both_sides_of_an_exponent_of_zero() -> None:
+    w = Value(Fraction(3))
+    for powers in ([w**0, w**2], [w**2, w**0]):
+        assert curvatures(ops.sum(*powers), [w]) == [2]
+
+
 def test_curvature_of_a_neuron_used_twice_in_a_row():
     w = Value(Fraction(1, 2))
     inner = ops.relu_dot(w, Fraction(1), Fraction(3))  # 3w + 1
