@@ -59,6 +59,21 @@ mg.show(picture, "01_knobs")
 
 # %% [markdown]
 """
+Turn them yourself, on a live page: w is the line's m, b is its n, and the line moves while you drag. The points lie on
+y = −2·x + 5, and the loss (chapter 4) says how far off the line is.
+"""
+
+# %% makes the live page tags=["fold"]
+knobs = mg.MLP(1, [1], rng=0)
+knobs.load_state_dict({"layers[0].neurons[0].w[0]": 2.0, "layers[0].neurons[0].b": -1.0})
+points = [([i / 2], 5.0 - i) for i in range(9)]
+live = mg.play(
+    knobs, points, mg.mse_loss, mg.SGD(knobs.parameters(), lr=0.05), title="Two knobs: w turns the line, b lifts it"
+)
+mg.show(live, "01_live")
+
+# %% [markdown]
+"""
 ## How much does the result change?
 
 Raise `x` by a small amount, say a thousandth, and see how much `y` rises. The ratio of the two is the *slope* of `y`

@@ -186,6 +186,15 @@ mg.show(chart, "05_steps")
 kept = [abs(later - target) / abs(earlier - target) for earlier, later in pairwise(outputs)]
 print(f"Each step leaves between {min(kept):.1%} and {max(kept):.1%} of the error before it.")
 
+# %% [markdown]
+"""
+And alive: every number of the same loss on a page. Drag a parameter, or take a step, and everything that depends on it
+answers.
+"""
+
+# %% makes the live page tags=["fold"]
+mg.show(mg.play(forward()[-1], parameters=parameters, lr=learning_rate), "05_live")
+
 # %% [markdown] tags=["exercise"]
 """
 ## Your turn

@@ -592,7 +592,8 @@ class Reader(_TutorScreen):
         line, prompt.value = event.value.strip(), ""
         prompt.keep(line)
         if self._is_running():
-            return  # one thing at a time; what was typed can be recalled
+            prompt.value = line  # one thing at a time; what was typed stays
+            return
         kind, line = self.reading.meaning(line)
         match kind:
             case "go":
