@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo play test check lint types coverage doctests demos notebooks pictures bench hunt ulps clean
+.PHONY: help demo play test check lint types coverage doctests demos notebooks pictures bench hunt mutants ulps clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,10 +53,14 @@ pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/p
 bench: $(VENV)/bench.ok ## measure speed and memory against peers, into docs/benchmarks.md and docs/benchmarks.svg
 	$(BIN)/python -m benchmarks --write docs
 
+MUTANTS ?= 100
 HUNT_SECONDS ?= 600
 hunt: $(VENV)/dev.ok ## interrupt at every instruction; then look for counterexamples for ten minutes (HUNT_SECONDS=...)
 	$(BIN)/python tests/interrupts.py
 	$(BIN)/python tests/hunt.py --seconds $(HUNT_SECONDS)
+
+mutants: $(VENV)/dev.ok ## change the package in a hundred places (MUTANTS=...), one at a time, and list what no test notices
+	$(BIN)/python tests/mutants.py --count $(MUTANTS)
 
 ulps: $(VENV)/dev.ok ## measure how exact every operation is, into docs/ulps.md and docs/special_points.md
 	$(BIN)/python tests/ulps.py docs/ulps.md 1000

@@ -372,7 +372,7 @@ def linear(row: Vector, inputs: Vector | tuple[Any, ...], op: Operation = ops.do
         else:
             for w, x in zip(weights, xs):  # noqa: B905
                 total += w.data * x
-    except AttributeError:  # a weight or a bias that is a plain number, or a symbol, which has no data
+    except (AttributeError, TypeError):  # a plain number (NumPy's has other `data`), or a symbol, which has none
         return op(*weights, *xs)
     except OverflowError:
         total = ops.dot.function(*[w.data for w in weights], *map(_data, xs))

@@ -8,6 +8,7 @@ from numbers import Real
 from typing import Any
 
 from micrograd_like import ops
+from micrograd_like.checks import listed
 from micrograd_like.engine import Value, linear, vector
 from micrograd_like.graph import Vector
 
@@ -17,7 +18,7 @@ sigmoid, softplus, relu, where = ops.sigmoid, ops.softplus, ops.relu, ops.where
 
 def _several(name: str, xs: Sequence[Any]) -> list[Any]:
     """The operands, given one by one or as one iterable of them."""
-    values = list(xs[0]) if len(xs) == 1 and isinstance(xs[0], Iterable) else list(xs)
+    values = _sequence(xs[0]) if len(xs) == 1 else list(xs)
     if not values:
         raise ValueError(f"{name} needs at least one value, got none")
     return values
@@ -32,7 +33,8 @@ def _pairs(left: str, xs: Iterable[Any], right: str, ys: Iterable[Any]) -> list[
 
 
 def _sequence(xs: Any) -> list[Any]:
-    return list(xs) if isinstance(xs, Iterable) else [xs]
+    single = not isinstance(xs, Iterable) or getattr(xs, "shape", None) == ()  # NumPy's array without axes is a number
+    return [xs] if single else list(xs)
 
 
 def max(*xs: Any) -> Any:
@@ -87,7 +89,7 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0) -> Any:
     Raises:
         ValueError: there are no weights, or not as many as inputs.
     """
-    row = [*weights, bias]
+    row = [*listed("weights", weights, "a sequence of numbers"), bias]
     return linear(Vector(row), vector(inputs, beside=next((w for w in row if type(w) is Value), 0.0)))
 
 

@@ -214,7 +214,7 @@ def _check_activation(activation: Any) -> Activation:
     if callable(activation):
         return activation  # type: ignore[no-any-return]  # any callable is accepted as it is
     unary = [name for name, op in ops.TABLE.items() if op.arity == 1 and hasattr(Value, name)]
-    if activation not in unary:
+    if not isinstance(activation, str) or activation not in unary:
         raise ValueError(f"unknown activation {activation!r:.60}; expected a function or one of {', '.join(unary)}")
     return str(activation)
 
