@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def page(reports: list[StepReport]) -> Plot:
-    """Above, what was promised and what became of it; below, every parameter alone and in the whole step."""
+    """Above, what the slopes say and what came of it; below, every parameter alone and in the whole step."""
     last = reports[-1]
     hurt = sum(entry.share > 0 for entry in last.parameters)
     alone = sum(entry.alone > 0 for entry in last.parameters)
@@ -57,7 +57,7 @@ def page(reports: list[StepReport]) -> Plot:
 
 
 def totals(axes, report: StepReport) -> None:
-    names = ["promised", "alone,\nadded up", "inter-\naction", "what\nhappened"]
+    names = ["by the\nslopes", "alone,\nadded up", "inter-\naction", "what\nhappened"]
     heights = [report.predicted, report.alone, report.interaction, report.change]
     starts = [0, 0, report.alone, 0]
     colours = [NEUTRAL, LOWERS if report.alone < 0 else RAISES, "none", LOWERS if report.change < 0 else RAISES]
@@ -79,8 +79,8 @@ def every_parameter(axes, report: StepReport) -> None:
     shares = [entry.share for entry in ranked]
     axes.bar(places, shares, color=[LOWERS if x < 0 else RAISES for x in shares], label="share in what happened")
     axes.plot(places, [entry.alone for entry in ranked], "o", color=NEUTRAL, markersize=5, label="alone")
-    promises = [entry.predicted for entry in ranked]
-    axes.plot(places, promises, "_", color=NEUTRAL, markersize=7, label="promised by the gradient")
+    by_slopes = [entry.predicted for entry in ranked]
+    axes.plot(places, by_slopes, "_", color=NEUTRAL, markersize=7, label="by the slope")
     axes.axhline(0, color=NEUTRAL, linewidth=0.8)
     axes.set_xticks([])
     axes.grid(False, axis="x")
