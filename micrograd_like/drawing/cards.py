@@ -101,8 +101,8 @@ def card(box: Box, style: Style, size: tuple[float, float] = (0.0, 0.0), cell: f
     lines, width, height = _text(box, style)
     titles = [line for line in lines if line.name.startswith("title")]
     pictures = [style.picture(picture) for picture in box.pictures]
-    places = _places(pictures)
     beside = box.role == "neuron"  # pictures left of the text, else above it
+    places = _places(pictures, beside)
     if places and beside:
         across = sum(place.width + GAP for place in places) + GAP
         width, height = width + across, max(height, max(place.height for place in places) + 2 * GAP)
@@ -166,12 +166,12 @@ def _put_ports(made: Card, into: str, upright: bool) -> None:
         made.ports.append((port, place))
 
 
-def _places(pictures: list[Picture]) -> list[Place]:
+def _places(pictures: list[Picture], beside: bool) -> list[Place]:
     """How large each picture is: squares of whole pixels where they fit."""
     found = []
     for picture in pictures:
         longest = max(picture.width, picture.height)
-        small = picture.kind != "pixels" and longest <= 16
+        small = beside or (picture.kind != "pixels" and longest <= 16)
         side = PICTURE / longest if small else max(1.0, min(13.0, LARGEST_PICTURE / longest))
         found.append(Place(0.0, 0.0, side * picture.width, side * picture.height))
     return found
