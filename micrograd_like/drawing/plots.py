@@ -213,7 +213,7 @@ def _name_walk(axes: Any, name: str, line: Line, map: tuple[list[float], list[fl
     inside = [(x, y) for x, y in zip(*line, strict=True) if left <= x <= right and bottom <= y <= top]
     if name and inside:
         x, y = inside[-1]
-        to_the_left = x > (left + right) / 2
+        to_the_left = x > left + 0.7 * (right - left)
         axes.annotate(
             name, (x, y), xytext=(-12 if to_the_left else 12, 14 if y < (bottom + top) / 2 else -14),
             textcoords="offset points", ha="right" if to_the_left else "left", va="center", color="white",
