@@ -337,7 +337,11 @@ def campaign(chosen: list[Mutant], folder: Path, seconds: float) -> dict[str, li
             shutil.copy2(ROOT / name, tree / name)
     results: dict[str, list[str]] = {"killed": [], "slow": [], "survived": [], "not reached": []}
     for i, mutant in enumerate(chosen):
-        tests = choose(lines.get(mutant.file, {}).get(mutant.line, set()), durations, mutant.file, seconds)
+        of_file = lines.get(mutant.file, {})
+        found = of_file.get(mutant.line, set()) & durations.keys()
+        if not found and mutant.line in of_file:  # a default or a constant: it was run by the import, before any test
+            found = set().union(*of_file.values())
+        tests = choose(found, durations, mutant.file, seconds)
         result = "not reached"
         if tests:
             patience = 20 + PATIENCE * sum(durations[test] for test in tests)
