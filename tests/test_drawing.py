@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from micrograd_like import ops
+from micrograd_like import AnomalyError, detect_anomaly, ops
 from micrograd_like.drawing import Drawing, draw_dot, style, trace
 from micrograd_like.drawing.cards import port_text
 from micrograd_like.drawing.formula import name, number, signed
@@ -147,6 +147,53 @@ class TestWhatIsShown:
         root = x * x * 2.0
         root.backward()
         without_dot(draw_dot(root))
+
+    def test_a_graph_whose_evaluation_failed_is_drawn_up_to_the_operation_that_failed(self):
+        a, b = Value(-2.0, "a"), Value(2.0, "b")
+        with pytest.raises(AnomalyError) as caught, detect_anomaly():
+            (a + b).log().tanh()
+        drawing = draw_dot(caught.value.node)
+        boxes = drawing.sheet.scene.boxes
+        assert [(box.title, box.failure) for box in boxes] == [
+            ("a", ""),
+            ("b", ""),
+            ("a + b", ""),
+            ("log(a + b)", "failed here: not finite"),
+        ]
+        svg = without_dot(drawing)
+        assert {"log(a + b)", "−∞", "failed here: not finite", "not finite"} <= set(texts(svg))
+        outlined = [
+            rect.get("data-box") for rect in svg.iter(f"{SVG}rect") if "failed" in rect.get("class", "").split()
+        ]
+        assert [key for key in outlined if key] == [boxes[-1].key]
+        assert "the first number that is not finite is that of log(a + b)" in svg.find(f"{SVG}desc").text
+        assert style.FAILED in drawing.source
+
+    @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+    def test_what_follows_a_number_that_is_not_finite_is_marked_and_did_not_fail_itself(self, value):
+        x, y = Value(value, "x"), Value(1.0, "y")
+        boxes = draw_dot(x * 2.0 + y).sheet.scene.boxes
+        assert [box.failure for box in boxes] == ["not finite", "not finite", "", "not finite"]
+
+    def test_a_derivative_that_is_not_finite_is_marked_where_the_value_is_finite(self):
+        root = Value(0.0, "x") ** 0.5
+        root.backward()
+        pills = [
+            text for text in without_dot(draw_dot(root)).iter(f"{SVG}text") if "bad" in text.get("class", "").split()
+        ]
+        assert [text.text for text in pills] == ["×∞"]
+
+    def test_a_network_marks_the_neuron_whose_value_stopped_being_finite(self):
+        model = MLP(1, [2, 1], rng=0)
+        model.layers[0].neurons[1].w[0].data = 1e308
+        boxes = draw_dot(model([1e308]), depth="neurons").sheet.scene.boxes
+        assert {box.title: box.failure for box in boxes if box.failure} == {
+            "h₁": "failed here: not finite",
+            "out": "not finite",
+        }
+
+    def test_what_is_finite_has_no_mark_of_failure(self):
+        assert "failed" not in draw_dot(karpathy()).to_svg()
 
     def test_a_fraction_of_many_digits_is_drawn(self):
         x = Value(Fraction(1, 10**6000), "x")
@@ -555,7 +602,15 @@ class TestRendering:
 
 class TestColours:
     def test_what_lies_on_the_page_is_legible_on_white_and_on_black(self):
-        colours = (style.RAISES, style.LOWERS, style.NEUTRAL, style.ACCENT, style.POSITIVE, style.NEGATIVE)
+        colours = (
+            style.RAISES,
+            style.LOWERS,
+            style.NEUTRAL,
+            style.ACCENT,
+            style.FAILED,
+            style.POSITIVE,
+            style.NEGATIVE,
+        )
         for colour in (*colours, *(colour for _, colour in style.SERIES)):
             assert style.contrast(colour, "#ffffff") >= 4.5
             assert style.contrast(colour, "#000000") >= 4.5
@@ -563,7 +618,7 @@ class TestColours:
     @pytest.mark.parametrize("theme", [0, 1])
     def test_what_lies_in_a_card_is_legible_on_its_tint(self, theme):
         for tint in style.TINTS.values():
-            for text in (style.TEXT, style.MUTED, style.RAISES_TEXT, style.LOWERS_TEXT):
+            for text in (style.TEXT, style.MUTED, style.RAISES_TEXT, style.LOWERS_TEXT, style.FAILED_TEXT):
                 assert style.contrast(text[theme], tint[theme]) >= 4.5
 
 

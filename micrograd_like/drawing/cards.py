@@ -203,6 +203,9 @@ def _text(box: Box, style: Style) -> tuple[list[Line], float, float]:
     if effect and SILENT not in box.lines:
         lines.append(Line("effect", effect, 0.0, y + 8.0, look, SMALL))
         y += 18.0
+    if box.failure:
+        lines.append(Line("failure", box.failure, 0.0, y + 8.0, "bad", SMALL))
+        y += 18.0
     for i, line in enumerate(box.lines):
         lines.append(Line(f"line {i}", elided(line, LONGEST_LINE), 0.0, y + 8.0, "q", SMALL))
         y += 18.0

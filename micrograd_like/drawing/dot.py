@@ -15,7 +15,7 @@ from micrograd_like.drawing.formula import number
 from micrograd_like.drawing.network import folded
 from micrograd_like.drawing.render import Drawing
 from micrograd_like.drawing.scene import Box, Roles, Scene, scalars, steps
-from micrograd_like.drawing.style import INK, LOWERS, NEUTRAL, RAISES, SMALL, TINTS, measure
+from micrograd_like.drawing.style import FAILED, INK, LOWERS, NEUTRAL, RAISES, SMALL, TINTS, measure
 from micrograd_like.drawing.svg import SIDES, Sheet, casing_width, tooltip
 from micrograd_like.drawing.text import plain_text, tooltip_text
 from micrograd_like.engine import Value
@@ -69,7 +69,8 @@ def draw_dot(
     edge is the weight (dashed below 0) and the coloured casing around it the gradient; the number stands right before
     the neuron that it feeds, with ▲ or ▼ for where the next step moves it. Tooltips hold all digits. A graph that was
     never backpropagated shows no gradients. What is flat is drawn once, which its box says: more than four additions in
-    a row as one sum; in a large graph, of more than five terms that differ in their numbers alone, the first.
+    a row as one sum; in a large graph, of more than five terms that differ in their numbers alone, the first. Numbers
+    that are not finite have a red outline: `draw_dot(error.node)` draws an `AnomalyError`'s graph up to what failed.
 
     >>> a, b = Value(2.0, label="a"), Value(-3.0, label="b")
     >>> drawing = draw_dot(a * b)
@@ -223,7 +224,7 @@ def draw(sheet: Sheet, format: str) -> Drawing:
             width=_inches(width),
             height=_inches(height),
             fillcolor=tint,
-            color=COLOURS[direction(style.effect(box))],
+            color=FAILED if box.failure else COLOURS[direction(style.effect(box))],
         )
     for arrow in scene.arrows:
         effect = style.effect(arrow)
@@ -255,4 +256,11 @@ def _words(box: Box, style: Style) -> list[str]:
     """What stands in a box of the DOT."""
     value = [] if box.value is None else [number(box.value)]
     effect = [style.line(box)] if style.line(box) else []
-    return [*title_lines(box), *value, *effect, *box.lines, *map(port_text, box.ports)]
+    return [
+        *title_lines(box),
+        *value,
+        *effect,
+        *[box.failure] * bool(box.failure),
+        *box.lines,
+        *map(port_text, box.ports),
+    ]

@@ -105,6 +105,8 @@ class Style:
             samples.append(Sample("", "no gradient yet"))
         if any(effect is not None and effect != effect for effect in self.effects()):
             samples.append(Sample("", "nan: not a number"))
+        if not self.scene.is_finite():
+            samples.append(Sample("failed", "not finite"))
         return samples + self._words()
 
     def _marks(self) -> list[Sample]:

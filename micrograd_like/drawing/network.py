@@ -22,6 +22,7 @@ from micrograd_like.drawing.scene import (
     Scene,
     Step,
     Titles,
+    find_failures,
     gradient_detail,
     parent,
     root_name,
@@ -321,6 +322,7 @@ def _describe(
         _describe_results(box, results, roles)
     if not any(box.is_root for box in scene.boxes):
         scene.boxes[-1].is_root = True
+    find_failures(scene.boxes, scene.arrows)
 
 
 def _describe_results(box: Box, results: list[Value], roles: Roles) -> None:

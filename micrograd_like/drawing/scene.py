@@ -71,6 +71,7 @@ class Box:
     pictures: list[Picture] = field(default_factory=list)
     held: list[str] = field(default_factory=list)  # the labels of the parameters that it stands for
     column: int = 0
+    failure: str = ""  # what is wrong with a value that is not finite
 
 
 @dataclass(slots=True)
@@ -103,6 +104,7 @@ class Scene:
     def __post_init__(self) -> None:
         if not self.is_network:
             _put_in_columns(self.boxes, self.arrows)
+            find_failures(self.boxes, self.arrows)
 
     def columns_crossed(self) -> int:
         """How many columns all arrows together cross: what the time to lay out a drawing grows with."""
@@ -125,7 +127,13 @@ class Scene:
             effect = "nothing was backpropagated yet"
         else:
             effect = "no number that is drawn changes it just now"
+        failed = next((box.title for box in self.boxes if box.failure), "")
+        effect += f"; the first number that is not finite is that of {elided(failed)}" * bool(failed)
         return f"{elided(self.root)}{value}, computed in {count}; {effect}."
+
+    def is_finite(self) -> bool:
+        """Whether each number is finite, and each derivative on an arrow."""
+        return not any(box.failure for box in self.boxes) and all(is_finite(arrow.derivative) for arrow in self.arrows)
 
 
 class Step(NamedTuple):
@@ -388,6 +396,21 @@ def _put_in_columns(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> None:
     for box in boxes:
         if box.key not in incoming and box.key in readers:
             box.column = min(box_of[head].column for head in readers[box.key]) - 1
+
+
+def find_failures(boxes: Sequence[Box], arrows: Sequence[Arrow]) -> None:
+    """Say which box made the first number that is not finite, and which numbers are not finite after it."""
+    failing = {box.key for box in boxes if not is_finite(box.value)}
+    computed = {arrow.head for arrow in arrows}
+    later = {arrow.head for arrow in arrows if arrow.tail in failing or not is_finite(arrow.weight)}
+    for box in boxes:
+        if box.key in failing:
+            box.failure = "failed here: not finite" if box.key in computed - later else "not finite"
+
+
+def is_finite(x: Number | None) -> bool:
+    """Whether a number is neither nan nor infinite; an unknown one counts as finite."""
+    return not isinstance(x, float) or isfinite(x)
 
 
 def largest(gradients: Iterable[Number | None]) -> float:

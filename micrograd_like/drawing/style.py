@@ -15,6 +15,7 @@ from typing import NamedTuple
 RAISES = "#c75300"  # raising it raises the loss
 LOWERS = "#1b7abe"  # raising it lowers the loss
 NEUTRAL = "#767676"  # no effect, or none known; notes, axes and titles
+FAILED = "#dc3040"  # a number that is not finite; nothing else
 ACCENT = "#986d00"  # what is being computed right now; nothing else
 POSITIVE, NEGATIVE = "#008472", "#a155c2"  # the two classes of a data set: never the loss's two colours
 # Lines for experiments that are not about raising or lowering a loss, each with a dash pattern of its own.
@@ -36,6 +37,7 @@ MUTED = Shade("#59626d", "#9ca6b3")
 EDGE = Shade("#9aa1a9", "#59636f")  # the outline of a card
 RAISES_TEXT = Shade("#a84300", "#ff9d57")
 LOWERS_TEXT = Shade("#005fa3", "#6fc0ff")
+FAILED_TEXT = Shade("#b3001b", "#ff8a8a")
 # What a card is, by its tint.
 TINTS = {
     "parameter": Shade("#fdf3c7", "#3d3518"),

@@ -20,7 +20,7 @@ from typing import Any
 from micrograd_like.drawing import style as look
 from micrograd_like.drawing.cards import Card, Place, cards, port_text
 from micrograd_like.drawing.effects import Sample, Style, direction
-from micrograd_like.drawing.scene import Arrow, Box, Picture, Scene
+from micrograd_like.drawing.scene import Arrow, Box, Picture, Scene, is_finite
 from micrograd_like.drawing.style import SMALL, measure
 from micrograd_like.drawing.text import elided, visible
 from micrograd_like.ieee import as_float
@@ -409,7 +409,8 @@ def marks(sheet: Sheet, layout: Layout) -> list[Mark]:
         if arrow.key in layout.pills:
             x, y, w, h = layout.pills[arrow.key]
             svg = f'<rect class="k" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}" rx="{_n(h / 2)}"/>'
-            svg += _text(style.pill(arrow), x + w / 2, y + h / 2 + 4.3, "", SMALL)
+            words = "" if is_finite(arrow.derivative) else "bad"
+            svg += _text(style.pill(arrow), x + w / 2, y + h / 2 + 4.3, words, SMALL)
             found.append(Mark(f"{arrow.key} pill", _titled(svg, style.details(arrow)), "effect", along[arrow.head]))
     return found
 
@@ -455,6 +456,7 @@ def core_width(arrow: Arrow, style: Style) -> float:
 def _card(box: Box, made: Card, where: Rectangle, style: Style, place: float) -> list[Mark]:
     x, y, w, h = where
     tint = {"parameter": " p", "input": " i", "loss": " l"}.get(box.role, "")
+    tint += " failed" * bool(box.failure)
     radius = 4 if box.role in ("input", "parameter") else 8
     fade = ' opacity=".4"' if style.faded(box) else ""
     frame = f'<rect class="c{tint}" x="{_n(x)}" y="{_n(y)}" width="{_n(w)}" height="{_n(h)}" rx="{radius}"{fade} data-box="{box.key}"/>'
@@ -622,6 +624,8 @@ def _sample(mark: str) -> tuple[str, float]:
     """A small picture of a mark, and how much room it takes."""
     if mark in ("parameter", "input"):
         return f'<rect class="c {mark[0]}" y="-10" width="16" height="12" rx="3"/>', 22.0
+    if mark == "failed":
+        return '<rect class="c failed" y="-10" width="16" height="12" rx="3"/>', 22.0
     if mark in ("up", "down"):
         return f'<path class="e e{"u" if mark == "up" else "d"}" stroke-width="8" d="M0 -4H24"/>', 30.0
     if mark in ("up in", "down in"):
@@ -655,7 +659,7 @@ def page(sheet: Sheet, layout: Layout, inside: str, css: str = "", above: float 
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="mgl" '
         f'width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img">\n'
         f"<title>{clean(title)}</title>\n<desc>{clean(scene.summary())}</desc>\n"
-        f"<style>{STYLE}{css}</style>\n{shifted}{below}</svg>\n"
+        f"<style>{STYLE}{'' if scene.is_finite() else FAILED}{css}</style>\n{shifted}{below}</svg>\n"
     )
 
 
@@ -663,6 +667,11 @@ def drawn(graphviz_svg: str, sheet: Sheet) -> str:
     """Graphviz's SVG as the drawing that is shown."""
     layout = read_layout(graphviz_svg, sheet)
     return page(sheet, layout, body(marks(sheet, layout), sheet.style))
+
+
+def _bad(theme: int) -> str:
+    """The colours of what is not finite: an outline, and words."""
+    return f".mgl .failed{{stroke:{look.FAILED};stroke-width:2.5}}.mgl .bad{{fill:{look.FAILED_TEXT[theme]}}}"
 
 
 def _rules(theme: int) -> str:
@@ -686,3 +695,4 @@ STYLE = (
     f".mgl .o{{fill:none;stroke:{look.EDGE.light}}}"
     f"@media(prefers-color-scheme:dark){{{_rules(1)}.mgl .m{{fill:{look.NEUTRAL}}}}}"
 )
+FAILED = f"{_bad(0)}@media(prefers-color-scheme:dark){{{_bad(1)}}}"
