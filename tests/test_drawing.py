@@ -232,6 +232,22 @@ class TestStructure:
         shown = texts(without_dot(draw_dot(loss, depth="neurons")))
         assert {"layers[0]: relu(w·x + b)", "layers[1]: w·x + b", "h₀", "h₃", "out"} <= set(shown)
 
+    @pytest.mark.parametrize("depth", [None, "neurons"])
+    def test_neurons_of_several_hidden_layers_have_their_layers_number(self, depth):
+        titles = [
+            box.title.partition(" = ")[0]
+            for box in draw_dot(MLP(1, [2, 2, 1], rng=0)([1.0]), depth=depth).sheet.scene.boxes
+        ]
+        neurons = [title for title in titles if title.startswith(("h", "out")) and "." not in title]
+        assert neurons == ["h¹₀", "h¹₁", "h²₀", "h²₁", "out"]
+
+    def test_a_number_times_itself_is_a_square_and_times_its_twin_is_not(self):
+        x, twin = Value(3.0, "x"), Value(3.0, "x")
+        error = x - 1
+        titles = lambda root: [box.title for box in draw_dot(root).sheet.scene.boxes]  # noqa: E731
+        assert titles(error * error)[-1] == "(x − 1)²"
+        assert titles(x * twin)[-1] == "x·x"
+
     def test_expand_draws_only_plain_operations_with_the_gradients_of_the_fused_ones(self):
         model, loss = network_loss()
         fused, plain = draw_dot(loss).source, draw_dot(loss, expand=True).source

@@ -178,8 +178,15 @@ def test_names_in_pictures_are_those_of_the_drawing():
     }
     two = short_names(["layers[1].neurons[0].w[1]", "layers[1].neurons[1].b"])
     assert list(two.values()) == ["h₁ → out₀", "bias of out₁"]
-    deep = ["layers[0].neurons[0].b", "layers[1].neurons[0].b", "layers[2].neurons[0].b"]
-    assert short_names(deep) == {name: name for name in deep}  # two would be called the same
+    deep = [
+        "layers[0].neurons[3].w[1]",
+        "layers[1].neurons[0].w[3]",
+        "layers[2].neurons[0].w[0]",
+        "layers[1].neurons[0].b",
+    ]
+    assert list(short_names(deep).values()) == ["x₁ → h¹₃", "h¹₃ → h²₀", "h²₀ → out", "bias of h²₀"]
+    twice = ["layers[0].neurons[0]", "out"]
+    assert short_names(twice) == {name: name for name in twice}  # both would be called the same
 
 
 def test_weight_pictures_show_shares_beside_promises():

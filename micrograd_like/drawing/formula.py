@@ -93,6 +93,15 @@ def name(label: str) -> str:
     return match[1] + ",".join(indices).translate(_SUBSCRIPTS)
 
 
+def neuron(index: str, layer: int = 0) -> str:
+    """A hidden neuron: h₂, and h¹₂ where its layer must be told (from 1 on; 0 tells none).
+
+    >>> neuron("2"), neuron("2", 1)
+    ('h₂', 'h¹₂')
+    """
+    return "h" + (str(layer).translate(_SUPERSCRIPTS) if layer else "") + index.translate(_SUBSCRIPTS)
+
+
 def number(x: Number, digits: int = 4) -> str:
     """A number for reading: few digits, a real minus; a short fraction as it is.
 

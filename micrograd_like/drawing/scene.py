@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, NamedTuple
 
-from micrograd_like import graph
-from micrograd_like.drawing.formula import LONGEST, LONGEST_PATH, formula, full, name, number
+from micrograd_like import graph, ops
+from micrograd_like.drawing.formula import LONGEST, LONGEST_PATH, formula, full, name, neuron, number
 from micrograd_like.drawing.text import elided
 from micrograd_like.engine import Value, one
 from micrograd_like.graph import Vector
@@ -200,7 +200,7 @@ class Roles:
 
 
 class Names:
-    """What the parts of a network are called in a drawing: x₀, h₀, out."""
+    """What the parts of a network are called in a drawing: x₀, h₀, out; h¹₀ and h²₀ where there are two hidden layers."""
 
     def __init__(self, recorded: Sequence[Step], modules: Collection[str]) -> None:
         outputs = dict.fromkeys(node.label for node, op, _, _ in recorded if node.label in modules)
@@ -208,9 +208,11 @@ class Names:
         last = [path for path in outputs if layers and parent(path) == layers[-1]]
         self._names = {}
         for path in outputs:
-            index = re.search(r"\.?neurons(\[\d+\])$", path)
-            if index is not None:
-                self._names[path] = "out" if [path] == last else name(("out" if path in last else "h") + index[1])
+            match = re.search(r"\.?neurons\[(\d+)\]$", path)
+            if match is not None and path in last:
+                self._names[path] = "out" if len(last) == 1 else name(f"out[{match[1]}]")
+            elif match is not None:
+                self._names[path] = neuron(match[1], layers.index(parent(path)) + 1 if len(layers) > 2 else 0)
 
     def of(self, label: str) -> str:
         """The name of a node, by its label."""
@@ -373,6 +375,8 @@ class Titles:
         if op is None:
             self._known[node] = (called or number(node.data), 0)
             return self._names.whole(node.label) if node.label else ""
+        if op is ops.mul and operands[0] is operands[1]:
+            op, operands = ops.pow, (operands[0], 2)
         parts = [self._known[x] if type(x) is Value else (number(x), 0) for x in operands]
         depth = 1 + max((depth for _, depth in parts), default=0)
         written = formula(op, [text for text, _ in parts])

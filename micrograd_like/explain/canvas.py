@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from micrograd_like.drawing.figure import Plot, canvas, name_axes, one_line
-from micrograd_like.drawing.formula import name, signed
+from micrograd_like.drawing.formula import name, neuron, signed
 from micrograd_like.drawing.style import LOWERS, NEUTRAL, RAISES, SMALL
 from micrograd_like.ieee import as_float
 
@@ -24,6 +24,8 @@ def colour(change: Any) -> str:
 def short_names(names: Iterable[str]) -> dict[str, str]:
     """What a picture calls neurons and parameters of a network: h₂, x₁ → h₂, bias of h₂. Other names stay as they are.
 
+    With more than one hidden layer, a neuron has its layer's number above: h¹₂.
+
     >>> short_names(["layers[0].neurons[2].w[1]", "layers[0].neurons[2].b", "layers[1].neurons[0].w[2]", "k"])
     ... # doctest: +NORMALIZE_WHITESPACE
     {'layers[0].neurons[2].w[1]': 'x₁ → h₂', 'layers[0].neurons[2].b': 'bias of h₂',
@@ -33,15 +35,21 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
     found = {long: match for long, match in parsed.items() if match}
     last = max((match[1] for match in found.values()), key=int, default="")
     outputs = {match[2] for match in found.values() if match[1] == last}
+    several = int(last or 0) > 1  # hidden layers, which have a number each
+
+    def hidden(index: str, depth: int) -> str:
+        return neuron(index, depth + 1 if several else 0)
+
     short: dict[str, str] = {}
     for long, match in parsed.items():
         if match is None:
             short[long] = one_line(long, 40)
             continue
-        own = name(f"h[{match[2]}]") if match[1] != last else "out" if len(outputs) == 1 else name(f"out[{match[2]}]")
-        source = name(f"{'x' if match[1] == '0' else 'h'}[{match[4]}]")
+        depth = int(match[1])
+        own = hidden(match[2], depth) if match[1] != last else "out" if len(outputs) == 1 else name(f"out[{match[2]}]")
+        source = "" if match[4] is None else hidden(match[4], depth - 1) if depth else name(f"x[{match[4]}]")
         short[long] = own if not match[3] else f"bias of {own}" if match[4] is None else f"{source} → {own}"
-    if len(set(short.values())) < len(short):  # two hidden layers have neurons of the same name
+    if len(set(short.values())) < len(short):  # a name that is another's short one
         return {long: one_line(long, 40) for long in short}
     return short
 
