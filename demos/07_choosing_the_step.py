@@ -85,7 +85,7 @@ for rate, places in walks.items():
 
 # %% draws the ball in the valley tags=["fold"]
 with house_style() as matplotlib:
-    figure = matplotlib.figure.Figure(figsize=(880 / 72, 300 / 72), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(880 / 72, 325 / 72), layout="constrained")
     valley = [i / 50 - 1.8 for i in range(281)]
     shown = {
         "1/10": "rolls down",
@@ -109,6 +109,9 @@ with house_style() as matplotlib:
         ax.plot(*zip(*balls, strict=True), "o", color=colour, markersize=6)
         ax.set(title=f"rate {rate_shown}\n{what}", xlabel="w", xlim=(-1.9, 3.9), ylim=(-1, 16))
     figure.axes[0].set_ylabel("loss")
+    figure.suptitle(
+        "Above the rate 1/2 each step lands further from the lowest point", x=0.005, ha="left", fontweight="bold"
+    )
 mg.show(Plot(figure), "07_parabola")
 
 # %% [markdown]

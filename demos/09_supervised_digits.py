@@ -27,7 +27,7 @@ pictures are *held out*: the network never learns from them, so that they can te
 # %%
 train, held_out = load_digits([1, 3], seed=1)
 first = {f"{digit}  (number {i})": pixels for i, (pixels, digit) in enumerate(train[:6])}
-mg.show(plot_images(first), "09_pictures")
+mg.show(plot_images(first, title="What the network sees: 64 numbers, and no more"), "09_pictures")
 print(f"{len(train)} pictures to learn from, {len(held_out)} held out, {len(train[0][0])} pixels each")
 
 # %% [markdown]
@@ -117,7 +117,7 @@ wrong.sort(key=lambda each: -each[4])
 # %% shows the twelve it is surest of tags=["fold"]
 print(f"{len(wrong)} of {len(held_out)} are wrong: {1 - len(wrong) / len(held_out):.1%} are right")
 titles = {f"no. {i}: {digit}, read\nas {read} ({sure:.0%} sure)": pixels for i, pixels, digit, read, sure in wrong[:12]}
-mg.show(plot_images(titles), "09_wrong")
+mg.show(plot_images(titles, title="Held-out pictures that it reads wrongly, the surest mistakes first"), "09_wrong")
 
 # %% [markdown]
 """
@@ -165,7 +165,11 @@ while reads(repaired)[0] != digit and nudge < 1:
     repaired = [min(1.0, max(0.0, p - nudge * g / largest)) for p, g in zip(pixels, gradients, strict=True)]
 said, how_sure = reads(repaired)
 print(f"With no pixel moved by more than {nudge:.2f} it is read as {said} ({how_sure:.0%} sure).")
-mg.show(plot_images({f"read as {read}": pixels, f"read as {said}": repaired}), "09_repaired")
+both = {f"read as {read}": pixels, f"read as {said}": repaired}
+mg.show(
+    plot_images(both, title=f"No pixel moves by more than {nudge:.2f}, and it is read as {said} instead of {read}"),
+    "09_repaired",
+)
 
 # %% [markdown]
 """

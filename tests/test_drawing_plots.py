@@ -136,6 +136,16 @@ class TestWeights:
         assert plot.figure.axes[0].collections[0].get_clim() == (-1.0, 1.0)
         plot.to_svg()
 
+    def test_numbers_too_small_to_see_are_said_in_words(self):
+        rows = [[1.0, 0.0, 0.0, -1.0], [0.004, 0.0, -0.009, 0.0], [0.0] * 4, [0.009, math.nan, 0.0, 0.0]]
+        figure = plot_pictures(list("abcd"), [Pictures("shares", rows, "share")], (2, 2)).figure
+        assert [[text.get_text() for text in axes.texts] for axes in figure.axes[:4]] == [
+            [],
+            ["within about\n±0.009"],
+            ["all 0"],
+            [],
+        ]
+
     def test_nothing_to_show_is_an_error(self):
         with pytest.raises(ValueError, match="expected at least one neuron and one kind of picture"):
             plot_pictures([], [], (1, 1))

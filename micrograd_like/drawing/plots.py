@@ -536,13 +536,15 @@ def plot_weights(
     return plot_pictures([f"neuron {i}" for i in range(len(rows))], kinds, shape, title)
 
 
+SEEN = 100  # what is smaller than this part of the colour scale looks like 0
 TILE = 88.0  # the width of a neuron's picture, in px
 
 
 def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[int, int], title: str = "") -> Plot:
     """Draw pictures of every neuron, side by side: one of each kind, each kind with one colour scale for all neurons.
 
-    A kind with nothing but zeros is left out (unless all are), and of a neuron with nothing but zeros that is said.
+    A kind with nothing but zeros is left out (unless all are), and of a neuron with numbers too small to see,
+    that is said in words.
 
     Raises:
         ImportError: matplotlib is missing.
@@ -588,8 +590,9 @@ def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[
                 axes.set(xticks=[], yticks=[])
                 axes.grid(False)
                 axes.spines[:].set_visible(True)
-                if not any(values):
-                    axes.text(0.5, 0.5, "all 0", transform=axes.transAxes, ha="center", va="center")
+                if not any(values) or all(abs(x) < limit / SEEN for x in values):
+                    small = f"within about\n±{max(map(abs, values)):.2g}" if any(values) else "all 0"
+                    axes.text(0.5, 0.5, small, transform=axes.transAxes, ha="center", va="center")
                     axes.spines[:].set_linestyle(":")
                     continue
                 pixels = [values[r * width : (r + 1) * width] for r in range(height)]
