@@ -412,7 +412,11 @@ def gradient(output: Value, inputs: Value | Iterable[Value]) -> Value | list[Val
         if node not in adjoints:
             continue
         operands = node.operands
-        flows = node.op.vjp(adjoints[node], node, *operands)
+        g = adjoints[node]
+        try:
+            flows = node.op.vjp(g, node, *operands)
+        except OverflowError:  # plain numbers of which one is beyond floats; recorded ones follow IEEE 754
+            flows = node.op.vjp(Value(g), node, *operands)
         for i in node.op.order(len(operands)):
             x, d = operands[i], flows[i]
             if d is not None and x in wanted:

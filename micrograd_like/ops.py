@@ -321,13 +321,28 @@ def _pull_dot(node: Any, g: Number, kind: Any) -> None:
         _pull_dot_by_rule(node, g, kind)
         return
     weights[-1].grad += g
-    if type(inputs[0]) is kind:
-        for w, x in zip(weights, inputs):  # noqa: B905 - the last of `weights` is the bias
-            w.grad += g * x.data
-            x.grad += g * w.data
-    else:
-        for w, x in zip(weights, inputs):  # noqa: B905
-            w.grad += g * x
+    pairs = zip(weights, inputs)  # noqa: B905 - the last of `weights` is the bias
+    try:
+        if type(inputs[0]) is kind:
+            for w, x in pairs:
+                d, e = g * x.data, g * w.data
+                w.grad += d
+                try:
+                    x.grad += e
+                except OverflowError:
+                    x.grad = ieee.add(x.grad, e)
+        else:
+            for w, x in pairs:
+                w.grad += g * x
+    except OverflowError:  # of a pair that has added nothing yet
+        rest = [(w, x), *pairs]
+        for w, x in rest:
+            if type(x) is kind:
+                d, e = ieee.mul(g, x.data), ieee.mul(g, w.data)
+                w.grad = ieee.add(w.grad, d)
+                x.grad = ieee.add(x.grad, e)
+            else:
+                w.grad = ieee.add(w.grad, ieee.mul(g, x))
 
 
 @_helper

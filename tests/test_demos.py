@@ -136,6 +136,7 @@ def test_a_chapter_runs_as_a_plain_script(tmp_path: Path, monkeypatch: pytest.Mo
         "01_chain.svg",
         "01_knobs.svg",
         "01_line.svg",
+        "01_live.html",
         "01_neuron.svg",
         "01_order.svg",
     ]

@@ -592,3 +592,18 @@ def test_a_users_rule_that_gives_too_few_or_too_many_derivatives_is_named_and_ch
         with pytest.raises(ValueError, match=r"the rule of product gave \d derivatives? for 2 operands"):
             differentiate()
         assert x.grad == y.grad == 0
+
+
+def test_a_neuron_with_inputs_beyond_floats_adds_every_derivative_once() -> None:
+    weights = [Value(Fraction(1)), Value(Fraction(1)), Value(Fraction(1))]
+    (weights[1] * 0.5).backward()
+    dot(weights[:2], [Fraction(3), Fraction(10**400)], weights[2]).backward()
+    assert [float(w.grad) for w in (weights[0], weights[2])] == [3.0, 1.0]
+    assert weights[1].grad == math.inf
+
+
+def test_gradient_gives_the_infinity_that_backward_gives_beyond_floats() -> None:
+    x = Value(0.5)
+    y = x * Fraction(10**400)
+    y.backward()
+    assert gradient(y, x).data == x.grad == math.inf

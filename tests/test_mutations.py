@@ -30,7 +30,6 @@ MUTATIONS: dict[str, Mutation] = {
 # A whole list of adjoints made wrong.
 LIST_MUTATIONS: dict[str, Callable[[list[Any]], list[Any]]] = {
     "in reverse": lambda adjoints: adjoints[::-1],
-    "the last missing": lambda adjoints: adjoints[:-1],
     "turned by one": lambda adjoints: adjoints[1:] + adjoints[:1],
 }
 
