@@ -104,6 +104,19 @@ def test_a_report_says_how_many_rows_and_columns_it_wants():
         report.text(width=3)
 
 
+@pytest.mark.parametrize("columns", [70, 75])
+def test_a_report_fits_into_a_narrow_terminal(columns, monkeypatch):
+    weights = [Value(1.0, label=f"layers[0].neurons[{i}].w[0]") for i in range(3)]
+    loss = mse_loss([w * 2.0 for w in weights], [0.0, 1.0, 2.0])
+    loss.backward()
+    report = probe_direction(loss, weights)
+    wide = report.text(width=80)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert max(map(len, str(report).splitlines())) <= columns
+    monkeypatch.setenv("COLUMNS", "200")
+    assert str(report) == wide
+
+
 def test_labels_never_become_markup():
     evil = r"<script>alert('$x^2$')</script> \N & $\frac{$"
     w = Value(2.0, label=evil)

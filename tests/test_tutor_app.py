@@ -8,7 +8,10 @@ import pytest
 from tutor_chapter import CHAPTER, CLAIMS, COUNT, EXERCISE, MORE, RULE, WAY, write
 
 from micrograd_like.tutor import progress, script
-from micrograd_like.tutor.app import INKS, Menu, Prompt, Reader, Tutor
+from micrograd_like.tutor.app import Tutor
+from micrograd_like.tutor.look import INKS
+from micrograd_like.tutor.menu import Menu
+from micrograd_like.tutor.reader import Prompt, Reader
 
 SIZES = [pytest.param((80, 24), id="80x24"), pytest.param((120, 40), id="120x40")]
 
@@ -283,6 +286,33 @@ def test_wide_output_is_not_squeezed_into_half_a_window(known, tmp_path):
         assert table in reader.screen
 
     drive([script.read(path)], story, (120, 40))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_cell_knows_how_wide_the_page_is(known, tmp_path, size):
+    path = tmp_path / "11_wide.py"
+    path.write_text("# %%\nimport shutil\nprint('x' * (shutil.get_terminal_size().columns - 1) + '!')\n")
+
+    async def story(reader):
+        await reader.press("enter")
+        assert "xxx!" in reader.screen.replace(" ", "")
+        assert "\n!" not in reader.screen.replace(" ", "")
+
+    drive([script.read(path)], story, size)
+
+
+def test_the_menu_shows_fourteen_chapters_with_whole_titles(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    title = "Can the gradient be trusted? Let a machine look for mistakes"
+    for number in range(1, 15):
+        path = tmp_path / f"{number:02}_x.py"
+        path.write_text(f'# %% [markdown] minutes=20\n"# {number}. {title}"\n# %%\nx = 1\n')
+
+    async def story(reader):
+        assert reader.screen.count(title) == 14
+        assert "begin or go on" in reader.screen
+
+    drive(script.chapters(tmp_path), story, chapter=None)
 
 
 def test_light_and_dark(known):

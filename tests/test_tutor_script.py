@@ -123,6 +123,14 @@ def test_a_step_is_found_by_its_number_or_a_word_of_its_title(chapter):
         script.find_step(chapter, "nothing")
 
 
+def test_search_puts_a_title_before_an_idea_before_a_text(tmp_path):
+    for number, text in {1: "# 1. First\n\nIn black.", 2: "# 2. Second", 3: "# 3. The black box"}.items():
+        ideas = ' ideas=["black and white"]' if number == 2 else ""
+        (tmp_path / f"0{number}_x.py").write_text(f'# %% [markdown]{ideas}\n"""\n{text}\n"""\n# %%\nx = 1\n')
+    known = script.chapters(tmp_path)
+    assert [chapter.number for chapter, _ in script.search(known, "Black")] == [3, 2, 1]
+
+
 def test_search_finds_the_step_that_has_the_word(chapter):
     assert script.search([chapter], "") == [(chapter, 0)]
     assert script.search([chapter], "doubling") == [(chapter, 0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shutil
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +24,8 @@ from micrograd_like.nn import Module
 
 Parameters = Module | Mapping[str, Value] | Iterable[Value]
 ROWS = 10  # how many rows a report prints; `report.text(rows=None)` prints all
-WIDTH = 80  # how many columns of a terminal a report fits into
+WIDTH = 80  # the most columns that a report prints; fewer where the terminal is narrower
+NARROWEST = 20  # the fewest
 SHORTEST = 12  # the fewest letters that a name keeps
 
 
@@ -100,12 +102,15 @@ class Report(ABC):
         """The picture as SVG: the same bytes for the same report. Raises ImportError as `plot` does."""
         return self.plot().to_svg()
 
-    def text(self, rows: int | None = ROWS, width: int = WIDTH) -> str:
+    def text(self, rows: int | None = ROWS, width: int | None = None) -> str:
         """The title, the table with at most so many rows (None for all), and the notes, on lines of at most `width` letters.
 
+        Without a width it is 80, or the terminal's where that is narrower.
         Columns that find no room are left out, which a note says; the report has all numbers.
         """
-        width = whole_number("width", width, at_least=20)
+        if width is None:
+            width = max(min(shutil.get_terminal_size().columns, WIDTH), NARROWEST)
+        width = whole_number("width", width, at_least=NARROWEST)
         table = self._table(None if rows is None else whole_number("rows", rows)).fitted(width)
         cells = [table.columns, *table.rows]
         widths = [max(len(line[i]) for line in cells) for i in range(len(table.columns))]

@@ -142,9 +142,10 @@ def work(link: Link, names: Names, here: int) -> int:
     verbs: dict[str, Callable[..., tuple[bool, Any, str]]] = {"run": run, "check": check, "complete": complete}
     link.send("here", here, os.getpid())
     while True:
-        verb, *rest = link.receive()
+        verb, columns, *rest = link.receive()
         if verb == "enter":
             return int(rest[0])
+        os.environ["COLUMNS"] = str(columns)  # the width of a page, for what prints tables
         out = _Out(link)
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
             done = interrupts.guard(functools.partial(verbs[verb], names, *rest), (False, "Stopped.", ""))

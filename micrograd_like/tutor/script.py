@@ -247,14 +247,23 @@ def find_step(chapter: Chapter, word: str) -> int:
 
 
 def search(known: list[Chapter], word: str) -> list[tuple[Chapter, int]]:
-    """The chapters with that word in their titles, ideas or text, each with the place of the first step that has it."""
+    """The chapters with that word, each with the place of the first step that has it: a title comes before a text.
+
+    Of the chapters first those with the word in their titles, then in their ideas, in the title of a step, in a text.
+    """
     word, found = word.strip().lower(), []
     for chapter in known:
-        if not word or word in f"{chapter.number}. {chapter.title} {' '.join(chapter.ideas)}".lower():
-            found.append((chapter, 0))
-            continue
-        for place, step in enumerate(chapter.steps):
-            if word in f"{step.title} {step.text} {step.question.text if step.question else ''}".lower():
-                found.append((chapter, place))
-                break
-    return found
+        ranked = [
+            (rank, place)
+            for place, step in enumerate(chapter.steps)
+            for rank, text in enumerate([
+                f"{chapter.number}. {chapter.title}",
+                " ".join(chapter.ideas),
+                step.title,
+                f"{step.text} {step.question.text if step.question else ''}",
+            ])
+            if word in text.lower()
+        ]
+        if ranked:
+            found.append((*min(ranked), chapter))
+    return [(chapter, place) for _, place, chapter in sorted(found, key=lambda each: each[0])]

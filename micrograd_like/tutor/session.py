@@ -78,6 +78,7 @@ class Session:
         self.chapter, self.forks = chapter, forks
         self.typed: dict[int, list[str]] = {}  # the reader's own changes, by step
         self.solved: dict[int, str] = {}  # the reader's solutions, by step
+        self.columns = shutil.get_terminal_size().columns  # how wide a page is
         self.here, self.pid = 0, 0
         self.has_run = False  # since the step was entered
         self.succeeded = self.was_stopped = False  # in that
@@ -161,7 +162,7 @@ class Session:
 
     def _move(self, place: int) -> None:
         try:
-            self.link.send("enter", place)
+            self.link.send("enter", self.columns, place)
             self._arrive()
         except LOST:
             if self.closed:
@@ -248,7 +249,7 @@ class Session:
         self.stopped_once = False
         result = Result()
         try:
-            self.link.send(verb, *arguments)
+            self.link.send(verb, self.columns, *arguments)
             return self._listen(result, hear)
         except LOST:
             if self.closed:

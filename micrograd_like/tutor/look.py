@@ -1,0 +1,173 @@
+"""How the tutor looks: its colours on a light and on a dark ground, and everything that is said, as Rich draws it."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.markdown import Markdown
+from rich.padding import Padding
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+from rich.theme import Theme as RichTheme
+from textual.app import App
+from textual.theme import Theme
+
+from micrograd_like.tutor.reading import Say
+from micrograd_like.tutor.script import Question, Step
+
+
+@dataclass(frozen=True)
+class Ink:
+    """Colours of letters on one of the two grounds; each has a contrast of at least 4.5 on it."""
+
+    quiet: str
+    line: str
+    blue: str
+    gold: str
+    green: str
+    red: str
+    orange: str
+    code: str  # the name of a style of Pygments
+    ground: str
+
+
+INKS = {
+    "dark": Ink("#8f98a8", "#4a5364", "#8ab4f8", "#f5c26b", "#8fd19e", "#f28b82", "#f5a25b", "nord-darker", "#1c2027"),
+    "light": Ink("#5a6372", "#b8c0cc", "#1a57b5", "#7d5200", "#1c6e36", "#b3261e", "#a04b00", "friendly", "#f1f3f6"),
+}
+THEMES = [
+    Theme("dark", primary="#8ab4f8", secondary="#f5c26b", success="#8fd19e", warning="#f5c26b", error="#f28b82",
+          background="#14171c", surface="#14171c", panel="#1c2027", foreground="#d7dce4", dark=True),
+    Theme("light", primary="#1a57b5", secondary="#7d5200", success="#1c6e36", warning="#7d5200", error="#b3261e",
+          background="#ffffff", surface="#ffffff", panel="#f1f3f6", foreground="#1d2127", dark=False),
+]  # fmt: skip
+
+
+def gauge(at: int, of: int, ink: Ink, width: int = 10) -> Text:
+    """How much of something is done, as a line."""
+    full = round(width * at / of) if of else 0
+    return Text("━" * full, style=ink.green if at >= of else ink.blue) + Text("─" * (width - full), style=ink.line)
+
+
+def keys(pairs: list[tuple[str, str]], ink: Ink) -> Text:
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for key, meaning in pairs:
+        line += Text(f" {key}", style=f"bold {ink.blue}") + Text(f" {meaning} ", style=ink.quiet)
+    return line
+
+
+def paint(app: App[int], ground: str) -> None:
+    """Put an app on a light or a dark ground."""
+    ink = INKS[ground]
+    styles = {"markdown.code": f"bold {ink.blue}", "markdown.item.bullet": ink.quiet, "markdown.h2": "bold"}
+    app.console.push_theme(RichTheme(styles))
+    app.theme = ground
+
+
+def question(asked: Question, ink: Ink) -> RenderableType:
+    rows: list[RenderableType] = [Markdown(asked.text)]
+    if asked.choices:
+        choices = "   ".join(f"{i} {choice}" for i, choice in enumerate(asked.choices, 1))
+        rows += [Text(), Text(choices, style=f"bold {ink.gold}")]
+    return Group(*rows)
+
+
+def code(step: Step, ink: Ink, unfolded: bool) -> list[RenderableType]:
+    """What a step runs, its plumbing as a line for each cell unless unfolded."""
+    if step.code is None or step.is_exercise:
+        return []
+    if unfolded:
+        return [syntax(cell.source, ink) for cell in (step.code, *step.folded)]
+    parts: list[RenderableType] = []
+    if step.is_claims:
+        count = len(re.findall(r"^\s*assert ", step.code.source, re.MULTILINE))
+        parts.append(Text(f"▸ {count} claims, each checked here (:code shows how)", style=ink.quiet))
+    elif step.code.tagged("fold"):
+        lines = step.code.source.count("\n") + 1
+        parts.append(Text(f"▸ {step.code.title or 'plumbing'}, {lines} lines (:code shows them)", style=ink.quiet))
+    else:
+        parts.append(syntax(step.code.source, ink))
+    return parts + [Text(f"▸ {cell.title or 'plumbing'} (:code shows it)", style=ink.quiet) for cell in step.folded]
+
+
+def syntax(source: str, ink: Ink) -> RenderableType:
+    return Syntax(source, "python", theme=ink.code, word_wrap=True, background_color=ink.ground, padding=(0, 1))
+
+
+def characters(drawn: str, ink: Ink) -> Text:
+    """A picture in characters, with its lines grey and its gradients in the colours of the drawings."""
+    text = Text(drawn, no_wrap=True)
+    text.highlight_regex(r"[─┬┴┼┤┘┐│└]+", ink.quiet)
+    text.highlight_regex(r"[▘▝▀▖▌▞▛▗▚▐▜▄▙▟█]+", ink.blue)
+    text.highlight_regex(r"▽−[\d.e+−]+", ink.blue)
+    text.highlight_regex(r"▽[\d.e+]+", ink.orange)
+    text.highlight_regex(r"[A-Za-z_]\w*(?= −?\d)", "bold")
+    return text
+
+
+def rendered(said: list[Say], ink: Ink) -> list[RenderableType]:
+    """What is said, except the pictures."""
+    return [each for each in (_rendered(say, ink) for say in said) if each is not None]
+
+
+def _rendered(say: Say, ink: Ink) -> RenderableType | None:
+    match say.kind:
+        case "verdict":
+            style = {True: ink.green, False: ink.gold, None: ink.quiet}[say.right]
+            return Group(Text(f"{'✓' if say.right else '→'} {say.what}", style=f"bold {style}"), Text())
+        case "output":
+            return Text(say.what)
+        case "checks":
+            rows = Table.grid(padding=(0, 1))
+            for holds, claim, why in say.what:
+                mark = Text("✓" if holds else "✗", style=f"bold {ink.green if holds else ink.red}")
+                rows.add_row(mark, Text.assemble(claim, (f"  ({why})" if why else "", ink.quiet)))
+            return rows
+        case "error":
+            return Text(say.what, style=f"bold {ink.red}")
+        case "trace":
+            return Text(say.what, style=ink.quiet)
+        case "good":
+            return Padding(Text(say.what, style=f"bold {ink.green}"), (1, 0, 0, 0))
+        case "hint":
+            title, text = say.what
+            return Group(Text(title, style=f"bold {ink.gold}"), Markdown(text, code_theme=ink.code))
+        case "code":
+            title, source = say.what
+            return Group(Text(title, style=f"bold {ink.gold}"), syntax(source, ink))
+        case "you":
+            return Text(f"› {say.what}", style=ink.blue)
+        case "note":
+            return Text(say.what, style=ink.quiet)
+    return None
+
+
+def light_terminal() -> bool:
+    """Whether the terminal has a light background: it is asked (OSC 11), and says so within a fifth of a second or not."""
+    with suppress(Exception):
+        import termios
+        import tty
+
+        terminal = sys.stdin.fileno()
+        before = termios.tcgetattr(terminal)
+        try:
+            tty.setcbreak(terminal)
+            sys.stdout.write("\x1b]11;?\x1b\\")
+            sys.stdout.flush()
+            answer, end = b"", time.monotonic() + 0.2
+            while not answer.endswith((b"\\", b"\a")) and (left := end - time.monotonic()) > 0:
+                if select.select([terminal], [], [], left)[0]:
+                    answer += os.read(terminal, 64)
+        finally:
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        if found := re.search(rb"rgb:([0-9a-f]+)/([0-9a-f]+)/([0-9a-f]+)", answer.lower()):
+            return sum(int(part, 16) / int(b"f" * len(part), 16) for part in found.groups()) > 1.5
+    return os.environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")
