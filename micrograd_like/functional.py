@@ -110,13 +110,20 @@ def softmax(logits: Iterable[Any]) -> list[Any]:
     >>> [round(p.data, 3) for p in softmax([Value(1.0), Value(2.0)])]
     [0.269, 0.731]
     """
-    return [ops.exp(x) for x in _log_softmax("softmax", logits)]
+    powers = [ops.exp(x) for x in _shifted("softmax", logits)]
+    total = ops.sum(*powers)
+    return [ops.div(power, total) for power in powers]
+
+
+def _shifted(name: str, logits: Iterable[Any]) -> list[Any]:
+    """The logits less the largest: before anything is rounded, so that large ones keep all digits."""
+    values = _several(name, (logits,))
+    largest = ops.max(*values)
+    return [ops.sub(x, largest) for x in values]
 
 
 def _log_softmax(name: str, logits: Iterable[Any]) -> list[Any]:
-    values = _several(name, (logits,))
-    largest = ops.max(*values)
-    shifted = [ops.sub(x, largest) for x in values]  # before anything is rounded, so that large logits keep all digits
+    shifted = _shifted(name, logits)
     normalizer = ops.logsumexp(*shifted)
     return [ops.sub(x, normalizer) for x in shifted]
 

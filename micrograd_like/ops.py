@@ -347,8 +347,9 @@ def _pull_dot(node: Any, g: Number, kind: Any) -> None:
 
 @_helper
 def _finite_max(*xs: Any) -> Any:
-    """The largest, finite so that what it is subtracted from stays infinite."""
-    return max(min(max(*xs), 1.7976931348623157e308), -1.7976931348623157e308)
+    """The largest; where it is infinite a finite number, so that what it is subtracted from stays infinite."""
+    largest = max(*xs)
+    return where(1 + (largest - largest), largest, 1.7976931348623157e308)
 
 
 def _logsumexp(*xs: Any) -> Any:

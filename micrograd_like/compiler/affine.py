@@ -39,10 +39,12 @@ class _Whole:
     node: int
     role: tuple[int, ...] = ()  # where it stands in the nest
     counters: tuple[int, ...] = ()  # of the loops around it
+    room: int = 0  # how many lines of this role there are, counting from 0 to the most of each counter
+    offset: int = 0  # which of them this one is
 
 
 def refold(recorded: Trace, least: int | None) -> tuple[Flow, tuple[tuple[Term, ...], tuple[Term, ...]]] | None:
-    """(sections, the terms of each), where this takes at most half of `least` statements and loops; else None."""
+    """(sections, the terms of each), where this takes at most 2/3 of `least` statements and loops; else None."""
     return _Affine(recorded).refolded(least)
 
 
@@ -67,7 +69,7 @@ class _Affine(_Flow):
             if found is None:
                 return None
             written += size(found[1])
-            if least is not None and 2 * written > least:
+            if least is not None and 3 * written > 2 * least:
                 return None
             sections.append(found[0])
             terms.append(found[1])
@@ -124,7 +126,7 @@ class _Affine(_Flow):
 
     def _fold_twice(self, whole: list[_Whole], varying: int) -> tuple[Section, tuple[Term, ...]] | None:
         keys = _Keys()
-        first = keys.extended(keys.folded(map(keys.by_shape, whole)))
+        first = keys.extended(keys.folded(keys.by_shape(line, self._makers(line)) for line in whole))
         if len(first) > MOST:
             return None
         self.slots = self._renumber(whole, _box(keys, first, whole))
@@ -140,32 +142,39 @@ class _Affine(_Flow):
                 return None  # outputs must lie side by side
         return Section(lines(terms), self.slots, start), terms
 
+    def _makers(self, line: _Whole) -> tuple[Operation | None, ...]:
+        """The operations that computed a line's operands: what tells apart lines of one shape that follow each other."""
+        refs = (*line.heads, *(line.elements[0] if line.elements else ()))
+        return tuple(self.operations[ref] if ref < self.count else None for ref in refs)
+
     def _renumber(self, whole: list[_Whole], box: dict[tuple[int, ...], list[int]]) -> int:
         """Give values and the constants at heads new addresses, by role and counters. Returns the number of slots."""
-        slots, starts = 0, {}
-        constants: dict[tuple[tuple[int, ...], int], int] = {}
+        slots = 0
+        starts: dict[tuple[int, ...], int] = {}
+        self.numbered: dict[tuple[tuple[int, ...], int], int] = {}  # where the constants at a role's head begin
         for line in whole:
-            sides = box[line.role]
-            room, offset = 1, 0
-            for counter, side in zip(reversed(line.counters), reversed(sides), strict=True):
-                offset += counter * room
-                room *= side
+            line.room, line.offset = 1, 0
+            for counter, side in zip(reversed(line.counters), reversed(box[line.role]), strict=True):
+                line.offset += counter * line.room
+                line.room *= side
             if line.role not in starts:
-                starts[line.role], slots = slots, slots + room
+                starts[line.role], slots = slots, slots + line.room
             active = self.active[line.node] if line.node < self.count else self.owner[line.node][1]
-            self.places[line.node] = (NODE if active else QUIET) << SHIFT | starts[line.role] + offset
-            heads = []
-            for k, ref in enumerate(line.heads):
-                if ref >> SHIFT == CONST:
-                    x, key = self.constants[ref & INDEX], (line.role, k)
-                    if key not in constants:
-                        constants[key] = len(self.constants)
-                        self.constants += [x] * room
-                    self.constants[constants[key] + offset] = x
-                    ref = CONST << SHIFT | constants[key] + offset
-                heads.append(ref)
-            line.heads = tuple(heads)
+            self.places[line.node] = (NODE if active else QUIET) << SHIFT | starts[line.role] + line.offset
+            line.heads = tuple(self._head(line, (line.role, k), ref) for k, ref in enumerate(line.heads))
         return slots
+
+    def _head(self, line: _Whole, key: tuple[tuple[int, ...], int], ref: int) -> int:
+        """The operand; a constant at an address that goes with the line's counters."""
+        if ref >> SHIFT != CONST:
+            return ref
+        x = self.constants[ref & INDEX]
+        if key not in self.numbered:
+            self.numbered[key] = len(self.constants)
+            self.constants += [x] * line.room
+        place = self.numbered[key] + line.offset
+        self.constants[place] = x
+        return CONST << SHIFT | place
 
     def _by_address(self, keys: _Keys, whole: list[_Whole], varying: int) -> list[Item]:
         """Lines with all their addresses, and with lists that are single runs."""
@@ -179,14 +188,23 @@ class _Affine(_Flow):
 
         cut: dict[int, tuple[Vector, tuple[Vector, ...]]] = {}
         usual: dict[tuple[int, ...], tuple[Vector, ...]] = {}
-        pieces: list[_Whole] = []
+        parts: dict[int, list[list[tuple[int, ...]]]] = {}  # by node, what a list that is no single run is cut into
+        most: dict[tuple[int, ...], int] = {}
         for line in whole:
             line.elements = [tuple(map(place, each)) for each in line.elements]
             line.heads = tuple(map(place, line.heads))
             runs = _runs(line.elements) if len(line.elements) > 1 else []
             adds_up = line.op is ops.dot or line.op is ops.sum
             if len(runs) > 1 or (runs and not adds_up and len(runs[0][0]) > 1):
-                pieces += self._split(line, runs, adds_up)
+                parts[line.node] = [run[2] for run in runs] if adds_up else [[each] for each in line.elements]
+                most[line.role] = max(most.get(line.role, 0), len(parts[line.node]))
+        pieces: list[_Whole] = []
+        starts: dict[tuple[int, ...], int] = {}
+        for line in whole:
+            if line.node in parts:
+                if line.role not in starts:
+                    starts[line.role], self.slots = self.slots, self.slots + most[line.role] * line.room
+                pieces += self._split(line, parts[line.node], starts[line.role] + line.offset * most[line.role])
             else:
                 pieces.append(line)
         for line in pieces:
@@ -205,24 +223,27 @@ class _Affine(_Flow):
             items.append(keys.line(line.op, len(line.heads), trips, strides, refs, refs))
         return items
 
-    def _split(self, line: _Whole, runs: Sequence[Any], adds_up: bool) -> list[_Whole]:
-        """Lines with a single run each: partial sums, or copies side by side and the line itself on them."""
+    def _split(self, line: _Whole, lists: Sequence[list[tuple[int, ...]]], start: int) -> list[_Whole]:
+        """Lines with a single run each: partial sums, or copies side by side and the line itself on them.
+
+        `start`: the slot of the first of them.
+        """
         parts: list[_Whole] = []
 
         def part(op: Operation, heads: tuple[int, ...], elements: list[tuple[int, ...]]) -> int:
             node = -1 - len(self.owner)
             self.owner[node] = 0, 0
-            self.places[node] = (self.places[line.node] >> SHIFT) << SHIFT | self.slots
-            self.slots += 1
+            self.places[node] = (self.places[line.node] >> SHIFT) << SHIFT | start + len(parts)
             parts.append(_Whole(op, heads, elements, node, (-1, *line.role, len(parts))))
             return self.places[node]
 
-        if not adds_up:
-            line.elements = [(part(COPY, each, []),) for each in line.elements]
+        if line.op is not ops.dot and line.op is not ops.sum:
+            copied = [self._head(line, ((-1, *line.role), k), ref) for k, ((ref,),) in enumerate(lists)]
+            line.elements = [(part(COPY, (ref,), []),) for ref in copied]
             return [*parts, line]
-        for _, _, members in runs[:-1]:
+        for members in lists[:-1]:
             line.heads = (part(line.op, line.heads, members),)
-        line.elements = runs[-1][2]
+        line.elements = lists[-1]
         return [*parts, line]
 
 
@@ -250,11 +271,11 @@ class _Keys:
         shape = (op, heads, len(trips), strides, tuple(ref >> SHIFT for ref in refs))
         return self.number(shape, len(vector)), vector
 
-    def by_shape(self, line: _Whole) -> Item:
+    def by_shape(self, line: _Whole, makers: tuple[Operation | None, ...]) -> Item:
         """A line, of whose addresses those of parameters and inputs are known."""
         refs = (*line.heads, *(line.elements[0] if line.elements else ()))
         known = [ref for ref in refs if ref >> SHIFT in (PARAM, INPUT)]
-        return self.line(line.op, len(line.heads), (len(line.elements),) * bool(line.elements), None, refs, known)
+        return self.line(line.op, len(line.heads), (len(line.elements),) * bool(line.elements), makers, refs, known)
 
     def is_loop(self, key: int) -> bool:
         return isinstance(self.shapes[key], _Loop)
