@@ -17,6 +17,7 @@ from compiler_programs import assert_same, checked, eager
 import micrograd_like as mg
 from micrograd_like import Value, ops
 from micrograd_like.compiler import trace
+from micrograd_like.compiler.spaces import PARAM, pack
 
 model = mg.MLP(3, [4, 2], rng=0)
 stranger = Value(3.0)
@@ -126,7 +127,7 @@ def test_parameters_that_an_interrupted_trace_has_left_are_mended() -> None:
     def leave() -> None:
         for k, p in enumerate(parameters):
             trace._changed[id(p)] = p, p._mark
-            p._mark = trace.PARAM << trace.SHIFT | k
+            p._mark = pack(PARAM, k)
             p.__class__ = trace.Traced
         trace._active = trace.Recorder(parameters, {})
         Value.__init__ = lambda self, data: None  # type: ignore[method-assign,misc,assignment]

@@ -15,7 +15,8 @@ import micrograd_like as mg
 from micrograd_like import Value, ops
 from micrograd_like.compiler import adjoint, affine, flow, loops, nest, sums, trace
 from micrograd_like.compiler.loops import For, Ref, Table
-from micrograd_like.compiler.nest import (
+from micrograd_like.compiler.nest import Assign
+from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
     INPUT,
@@ -25,7 +26,7 @@ from micrograd_like.compiler.nest import (
     SHARED,
     SHARED_GRADIENT,
     TEMPORARY,
-    Assign,
+    pack,
 )
 
 seeds = st.integers(0, 2**32)
@@ -180,7 +181,7 @@ def test_addresses_that_are_said_never_to_meet_never_do(pair: Any) -> None:
         for j in every(b_ranges)
         if i[:common] == j[:common] and (distance is None or distance[0] <= j[common] - i[common] <= distance[1])
     )
-    assert nest.may_meet(a, b, a_ranges, b_ranges, common, distance) >= meets
+    assert nest.may_alias(a, b, a_ranges, b_ranges, common, distance) >= meets
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ def test_addresses_that_are_said_never_to_meet_never_do(pair: Any) -> None:
     ],
 )
 def test_strides_offsets_and_spaces_tell_addresses_apart(a: Ref, b: Ref, answer: bool) -> None:
-    assert nest.may_meet(a, b, [(0, 4)], [(0, 4)]) is answer
+    assert nest.may_alias(a, b, [(0, 4)], [(0, 4)]) is answer
 
 
 @given(st.data(), seeds)
@@ -333,7 +334,7 @@ def test_a_loop_is_turned_where_its_body_goes_on_with_a_loop() -> None:
     """a (b b b) a (b b b) a (b b b) a c is a, then three times (b b b) a, then c: so it looks like others before a c."""
 
     def line(op: ops.Operation, place: int) -> flow.Line:
-        return flow.Line(op, (trace.PARAM << trace.SHIFT | place,), (), (), (), trace.NODE << trace.SHIFT | place)
+        return flow.Line(op, (pack(PARAM, place),), (), (), (), place)
 
     lines = []
     for i in range(4):

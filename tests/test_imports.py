@@ -26,7 +26,7 @@ LEVELS = [
 ]
 # The same of the compiler's own files: its stages, one after the other, and what runs them.
 COMPILER = [
-    *["trace", "flow", "loops", "affine", "nest", "sums", "adjoint"],
+    *["spaces", "trace", "flow", "loops", "affine", "nest", "sums", "adjoint"],
     *["writer", "machine", "emit", "gradients", "blocks", "entry", "steps"],
     *["native", "pipeline", "objects", "arrays", "runtime", "train", "program", "fitting", "__init__"],
 ]

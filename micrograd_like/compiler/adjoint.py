@@ -18,13 +18,9 @@ from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.compiler import trace as tracing
-from micrograd_like.compiler.flow import QUIET, flow
+from micrograd_like.compiler.flow import flow
 from micrograd_like.compiler.loops import Bound, For, Ref, Statement, Table, Term, recover
 from micrograd_like.compiler.nest import (
-    ADJOINT,
-    PARAM_GRADIENT,
-    SHARED_GRADIENT,
-    TEMPORARY,
     Assign,
     Code,
     Leaf,
@@ -37,11 +33,21 @@ from micrograd_like.compiler.nest import (
     stored,
     wrapped,
 )
+from micrograd_like.compiler.spaces import (
+    ADJOINT,
+    CONST,
+    INACTIVE,
+    INPUT,
+    NODE,
+    PARAM,
+    TEMPORARY,
+    pack,
+    space_of,
+    unpack,
+)
 from micrograd_like.compiler.sums import settle
-from micrograd_like.compiler.trace import CONST, COPY, INPUT, KEPT, NODE, PARAM, SHARED, SHIFT, Trace, is_composed
+from micrograd_like.compiler.trace import KEPT, Trace
 from micrograd_like.ops import Operation
-
-_GRADIENT_OF = {NODE: ADJOINT, PARAM: PARAM_GRADIENT, SHARED: SHARED_GRADIENT}  # spaces that adjoints flow to
 
 
 @dataclass
@@ -98,7 +104,7 @@ class _Builder:
         outer, self.contributions = self.contributions, []
         bodies, found = [], []
         for body in table.bodies:
-            columns = len(body[0].heads) + len(body[0].lists) + 1
+            columns = len(body[0].refs)
             before, self.around = self.around, []
             bodies.append(self.reverse(body, (*trips, *[0] * columns)))
             self.around = before
@@ -110,47 +116,43 @@ class _Builder:
         return [_without_empty(Table(table.rows[::-1], tuple(bodies)))] if any(bodies) else []
 
     def _statement(self, s: Statement, trips: tuple[int, ...]) -> list[Term]:
-        if s.out.space == QUIET:
+        if s.out.space == INACTIVE:
             return []
         if s.op is ops.gather:
             return self._scatter(s, trips)
-        if not s.lists:
+        scalars = s.scalars
+        if not s.strided:
             sweep: list[Term] = []
-            heads = s.heads[1:] if is_composed(s.op) else s.heads
-            op = s.op
-            single = [
-                pullback_rule(op, len(heads), k) if op.pullback else partial_rule(op, k) for k in range(len(heads))
-            ]
-            operands = [leaf(ref, self.constants, trips) for ref in heads]
-            for ref, rule in zip(heads, single, strict=True):
+            operands = [leaf(ref, self.constants, trips) for ref in scalars]
+            for k, ref in enumerate(scalars):
+                rule = pullback_rule(s.op, len(scalars), k) if s.op.pullback else partial_rule(s.op, k)
                 sweep += self._contribute(ref, rule, s, operands, ())
             return sweep
-        heads = s.heads[1:] if is_composed(s.op) else s.heads
-        if (rules := separable_rules(s.op, len(heads), len(s.lists))) is None:
-            return self._small_program(s, heads, trips)
+        if (rules := separable_rules(s.op, len(scalars), len(s.strided))) is None:
+            return self._small_program(s, scalars, trips)
         sweep = []
-        still = [Ref(ref.space, ref.base, ref.coefs + (0,) * len(s.trips)) for ref in heads]
+        still = [Ref(ref.space, ref.base, ref.coefs + (0,) * len(s.trips)) for ref in scalars]
         inner = (*trips, *s.trips)
-        for k, ref in enumerate(s.lists):
-            operands = [leaf(x, self.constants, inner) for x in (*still, *s.lists)]
-            sweep += self._contribute(ref, rules[len(heads) + k], s, operands, s.trips)
-        for k, ref in enumerate(heads):
-            operands = [leaf(x, self.constants, trips) for x in heads]
+        for k, ref in enumerate(s.strided):
+            operands = [leaf(x, self.constants, inner) for x in (*still, *s.strided)]
+            sweep += self._contribute(ref, rules[len(scalars) + k], s, operands, s.trips)
+        for k, ref in enumerate(scalars):
+            operands = [leaf(x, self.constants, trips) for x in scalars]
             sweep += self._contribute(ref, rules[k], s, operands, ())
         return sweep
 
     def _contribute(
         self, ref: Ref, rule: Rule | None, s: Statement, operands: list[Leaf], counters: tuple[int, ...]
     ) -> list[Term]:
-        """The assignment that adds to the operand's gradient, inside of loops over a list's counters."""
-        if rule is None or ref.space not in _GRADIENT_OF:
+        """The assignment that adds to the operand's gradient, inside of loops over the counters of a strided one."""
+        if rule is None or (space := ref.space.gradient) is None:
             return []
         coefs = s.out.coefs + (0,) * len(counters)
         known: list[Leaf] = [Ref(ADJOINT, s.out.base, coefs), Ref(NODE, s.out.base, coefs), *operands]
         if self.careful:
             rule = rule.careful()
         leaves = tuple(x if isinstance(x, float) else known[x] for x in rule.leaves)
-        target = Ref(_GRADIENT_OF[ref.space], ref.base, ref.coefs)
+        target = Ref(space, ref.base, ref.coefs)
         term = wrapped(counters, Assign(target, True, leaves, rule.code))
         if target.space == ADJOINT:
             return [term]
@@ -159,31 +161,31 @@ class _Builder:
 
     def _scatter(self, s: Statement, trips: tuple[int, ...]) -> list[Term]:
         """What was picked gets the gradient; the others and the index get none."""
-        (source,) = s.lists
-        if source.space not in _GRADIENT_OF:
+        (source,) = s.strided
+        if (space := source.space.gradient) is None:
             return []
-        target = Ref(_GRADIENT_OF[source.space], source.base, source.coefs)
-        index = leaf(s.heads[0], self.constants, trips)
+        target = Ref(space, source.base, source.coefs)
+        index = leaf(s.scalars[0], self.constants, trips)
         scatter = Scatter(target, index, Ref(ADJOINT, s.out.base, s.out.coefs), s.trips[0])
         if target.space == ADJOINT:
             return [scatter]
         self.contributions.append(wrapped(self.around, scatter))
         return []
 
-    def _small_program(self, s: Statement, heads: tuple[Ref, ...], trips: tuple[int, ...]) -> list[Term]:
-        """A rule that mixes the elements of its list: a program of its own, with loops of its own."""
+    def _small_program(self, s: Statement, scalars: tuple[Ref, ...], trips: tuple[int, ...]) -> list[Term]:
+        """A rule that mixes the elements of its strided operand: a program of its own, with loops of its own."""
         n = s.trips[0]
-        key = (s.op, len(heads), int(n))
+        key = (s.op, len(scalars), int(n))
         if key not in self.small:
-            self.small[key] = _rule_program(s.op, len(heads), int(n), self.constants)
+            self.small[key] = _rule_program(s.op, len(scalars), int(n), self.constants)
         terms, slots, adjoints = self.small[key]
         if isinstance(n, Bound):
-            shorter, _, _ = _rule_program(s.op, len(heads), n - 1, [])
+            shorter, _, _ = _rule_program(s.op, len(scalars), n - 1, [])
             terms = tuple(_bounded(a, b, n) for a, b in zip(terms, shorter, strict=True))
         self.temporaries = max(self.temporaries, slots)
         level = len(trips)
-        source = [Ref(ADJOINT, s.out.base, s.out.coefs), stored(s.out), *map(stored, heads)]
-        listed = stored(s.lists[0])
+        source = [Ref(ADJOINT, s.out.base, s.out.coefs), stored(s.out), *map(stored, scalars)]
+        listed = stored(s.strided[0])
         stride = listed.coefs[-1]
 
         def place(ref: Ref) -> Ref:
@@ -197,8 +199,8 @@ class _Builder:
             return Ref(space, ref.base, (0,) * level + ref.coefs)
 
         sweep = [moved(term, place) for term in terms]
-        if s.lists[0].space in _GRADIENT_OF:
-            target = Ref(_GRADIENT_OF[s.lists[0].space], s.lists[0].base, s.lists[0].coefs)
+        if (gradient := s.strided[0].space.gradient) is not None:
+            target = Ref(gradient, s.strided[0].base, s.strided[0].coefs)
             value = Ref(TEMPORARY, adjoints, (0,) * level + (1,))
             g = Ref(ADJOINT, s.out.base, (*s.out.coefs, 0))
             kept: tuple[tuple[Leaf, ...], Code] = ((g, value), ((KEPT, (0, 1)),)) if self.careful else ((value,), ())
@@ -292,18 +294,18 @@ def pullback_rule(op: Operation, count: int, k: int) -> Rule | None:
 
 
 @cache
-def separable_rules(op: Operation, heads: int, lists: int) -> list[Rule | None] | None:
-    """A rule per head and per list, where each element's adjoint depends on that element alone; else None."""
+def separable_rules(op: Operation, scalars: int, strided: int) -> list[Rule | None] | None:
+    """A rule per scalar and per strided operand, where each element's adjoint depends on that element alone; else None."""
     count = 3
     assert op.pullback is not None
-    program = _run_rule(op.pullback, 2 + heads + lists * count)
+    program = _run_rule(op.pullback, 2 + scalars + strided * count)
     if op is ops.dot:  # the table's order is weights, bias, inputs
-        names = {2 + k + (k >= count): ("list", k // count, k % count) for k in range(2 * count)}
-        names[2 + count] = ("head", 0, 0)
+        names = {2 + k + (k >= count): ("strided", k // count, k % count) for k in range(2 * count)}
+        names[2 + count] = ("scalar", 0, 0)
     else:
-        names = {2 + k: ("head", k, 0) for k in range(heads)}
-        names |= {2 + heads + k: ("list", k // count, k % count) for k in range(lists * count)}
-    rules: list[Rule | None] = [None] * (heads + lists)
+        names = {2 + k: ("scalar", k, 0) for k in range(scalars)}
+        names |= {2 + scalars + k: ("strided", k // count, k % count) for k in range(strided * count)}
+    rules: list[Rule | None] = [None] * (scalars + strided)
     for place, (kind, which, element) in names.items():
         rule = _rule(program, program.outputs[place - 2])
         if rule is not None:
@@ -311,13 +313,13 @@ def separable_rules(op: Operation, heads: int, lists: int) -> list[Rule | None] 
             for x in rule.leaves:
                 if isinstance(x, int) and x >= 2:
                     leaf_kind, leaf_which, leaf_element = names[x]
-                    if leaf_kind == "list" and (kind == "head" or leaf_element != element):
+                    if leaf_kind == "strided" and (kind == "scalar" or leaf_element != element):
                         return None
-                    x = 2 + leaf_which + (heads if leaf_kind == "list" else 0)
+                    x = 2 + leaf_which + (scalars if leaf_kind == "strided" else 0)
                 leaves.append(x)
             rule = Rule(tuple(leaves), rule.code)
-        slot = which + (heads if kind == "list" else 0)
-        if kind == "list" and element > 0 and rules[slot] != rule:
+        slot = which + (scalars if kind == "strided" else 0)
+        if kind == "strided" and element > 0 and rules[slot] != rule:
             return None
         rules[slot] = rule
     return rules
@@ -331,7 +333,7 @@ def _run_rule(rule: Any, count: int) -> Trace:
     """A rule's program: its inputs are g, the result and the operands."""
     recorder = tracing.Recorder([], {})
     recorder.is_rule = True
-    symbols = [tracing._symbols((), INPUT << SHIFT | k) for k in range(count)]
+    symbols = [tracing._symbols((), pack(INPUT, k)) for k in range(count)]
 
     def call() -> None:
         recorder.trace.outputs = [_NOTHING if x is None else recorder.ref(x) for x in rule(*symbols)]
@@ -348,7 +350,7 @@ def _rule(program: Trace, result: int) -> Rule | None:
     needed: list[int] = []
 
     def visit(ref: int) -> None:
-        if ref >> SHIFT == NODE:
+        if space_of(ref) == NODE:
             if ref not in steps:
                 steps[ref] = 0
                 for x in program.operands[ref]:
@@ -358,8 +360,8 @@ def _rule(program: Trace, result: int) -> Rule | None:
             leaves.setdefault(leaf_of(ref), len(leaves))
 
     def leaf_of(ref: int) -> Any:
-        index = ref & (1 << SHIFT) - 1
-        return index if ref >> SHIFT == INPUT else ("number", repr(program.constants[index]))
+        space, index = unpack(ref)
+        return index if space == INPUT else ("number", repr(program.constants[index]))
 
     visit(result)
     for k, ref in enumerate(needed):
@@ -367,27 +369,27 @@ def _rule(program: Trace, result: int) -> Rule | None:
     code = tuple(
         (
             program.operations[ref],
-            tuple(steps[x] if x >> SHIFT == NODE else leaves[leaf_of(x)] for x in program.operands[ref]),
+            tuple(steps[x] if space_of(x) == NODE else leaves[leaf_of(x)] for x in program.operands[ref]),
         )
         for ref in needed
     )
     return Rule(tuple(float(x[1]) if isinstance(x, tuple) else x for x in leaves), code)
 
 
-def _rule_program(op: Operation, heads: int, n: int, constants: list[float]) -> tuple[tuple[Term, ...], int, int]:
+def _rule_program(op: Operation, scalars: int, n: int, constants: list[float]) -> tuple[tuple[Term, ...], int, int]:
     """(nests, slots, where the list's adjoints are) of a row's pullback on a list of n elements."""
     assert op.pullback is not None
-    program = _run_rule(op.pullback, 2 + heads + n)
+    program = _run_rule(op.pullback, 2 + scalars + n)
 
     def place(ref: int) -> int:
-        k = ref - (INPUT << SHIFT)
-        if ref >> SHIFT != INPUT:
+        space, k = unpack(ref)
+        if space != INPUT:
             return ref
-        return PARAM << SHIFT | (_SINGLE << k if k < 2 + heads else k - 2 - heads)
+        return pack(PARAM, _SINGLE << k if k < 2 + scalars else k - 2 - scalars)
 
     program.operands = [tuple(map(place, refs)) for refs in program.operands]
-    assert all(ref == _NOTHING for ref in program.outputs[:heads]), f"{op} differentiates what is not in its list"
-    program.outputs = [place(ref) for ref in program.outputs[heads:]]
+    assert all(ref == _NOTHING for ref in program.outputs[:scalars]), f"{op} differentiates what is not in its list"
+    program.outputs = [place(ref) for ref in program.outputs[scalars:]]
     program.inputs = {}
     small = flow(program)
     offset = len(constants)
@@ -400,4 +402,4 @@ def _rule_program(op: Operation, heads: int, n: int, constants: list[float]) -> 
     return tuple(shifted), section.slots, section.outputs
 
 
-__all__ = ["COPY", "Adjoint", "Rule", "adjoint", "backwards", "partial_rule", "pullback_rule", "separable_rules"]
+__all__ = ["Adjoint", "Rule", "adjoint", "backwards", "partial_rule", "pullback_rule", "separable_rules"]

@@ -19,9 +19,10 @@ from itertools import islice
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler.flow import HEADS, INDEX, QUIET, Flow, Section, _Chain, _Flow, _groups, _runs
-from micrograd_like.compiler.loops import BODY, For, Ref, Statement, Table, Term, bound, lines
-from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, SHIFT, Trace, is_composed
+from micrograd_like.compiler.flow import SCALARS, Flow, Section, _Chain, _Flow, _groups, _runs, shared
+from micrograd_like.compiler.loops import BODY, For, Table, Term, bound, lines, statement
+from micrograd_like.compiler.spaces import CONST, INACTIVE, INDEX, INPUT, NODE, NODES, PARAM, SHIFT, pack, space_of
+from micrograd_like.compiler.trace import COPY, Trace
 from micrograd_like.ops import Operation
 
 MOST = 200  # terms outermost, after the first folding, of a program that is worth a second one
@@ -31,16 +32,23 @@ Item = tuple[int, Vector]  # the key of a shape, and the integers in which terms
 
 @dataclass(slots=True, eq=False)
 class _Whole:
-    """A line before its lists are cut into runs."""
+    """A line before its strided operands are cut into runs."""
 
     op: Operation
-    heads: tuple[int, ...]
-    elements: list[tuple[int, ...]]  # of its lists, side by side
+    scalars: tuple[int, ...]
+    elements: list[tuple[int, ...]]  # of its strided operands, side by side
     node: int
+    value: int | None = None  # of a composed row: where its value already is
     role: tuple[int, ...] = ()  # where it stands in the nest
     counters: tuple[int, ...] = ()  # of the loops around it
     room: int = 0  # how many lines of this role there are, counting from 0 to the most of each counter
     offset: int = 0  # which of them this one is
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The scalar operands, the first element of each strided one, and the value of a composed row."""
+        refs = (*self.scalars, *(self.elements[0] if self.elements else ()))
+        return refs if self.value is None else (*refs, self.value)
 
 
 def refold(recorded: Trace, least: int | None) -> tuple[Flow, tuple[tuple[Term, ...], tuple[Term, ...]]] | None:
@@ -79,7 +87,7 @@ class _Affine(_Flow):
         return self.varying[line.node] if line.node < self.count else self.owner[line.node][0]
 
     def _is_zero(self, ref: int) -> bool:
-        return ref >> SHIFT == CONST and self.constants[ref & INDEX] == 0.0
+        return space_of(ref) == CONST and self.constants[ref & INDEX] == 0.0
 
     def _chains(self) -> dict[int, _Chain]:
         """Chains as elsewhere; but `0 + x` begins a sum, of one term, as it does where more are to follow."""
@@ -97,7 +105,7 @@ class _Affine(_Flow):
         return chains
 
     def _whole_lines(self, chains: dict[int, _Chain]) -> list[_Whole]:
-        """All lines, their lists not cut; partial sums of a chain of several kinds get nodes beyond the trace's."""
+        """All lines, their strided operands not cut; partial sums of a chain of several kinds get nodes beyond the trace's."""
         self.owner: dict[int, tuple[int, int]] = {}
         found, extra = [], self.count
         for n in range(self.count):
@@ -118,10 +126,10 @@ class _Affine(_Flow):
                         found.append(_Whole(ops.dot if arity == 2 else ops.sum, (total,), group, node))
                     total = node
             elif op.arity is not None:
-                found.append(_Whole(op, refs, [], n))
+                found.append(_Whole(op, refs, [], n, self.values.get(n)))
             else:
-                heads = HEADS.get(op.name, 0) + is_composed(op)
-                found.append(_Whole(op, refs[:heads], [(x,) for x in refs[heads:]], n))
+                scalars = SCALARS.get(op.name, 0)
+                found.append(_Whole(op, refs[:scalars], [(x,) for x in refs[scalars:]], n, self.values.get(n)))
         return found
 
     def _fold_twice(self, whole: list[_Whole], varying: int) -> tuple[Section, tuple[Term, ...]] | None:
@@ -144,11 +152,10 @@ class _Affine(_Flow):
 
     def _makers(self, line: _Whole) -> tuple[Operation | None, ...]:
         """The operations that computed a line's operands: what tells apart lines of one shape that follow each other."""
-        refs = (*line.heads, *(line.elements[0] if line.elements else ()))
-        return tuple(self.operations[ref] if ref < self.count else None for ref in refs)
+        return tuple(self.operations[ref] if ref < self.count else None for ref in line.reads)
 
     def _renumber(self, whole: list[_Whole], box: dict[tuple[int, ...], list[int]]) -> int:
-        """Give values and the constants at heads new addresses, by role and counters. Returns the number of slots."""
+        """Give values and the scalar constants new addresses, by role and counters. Returns the number of slots."""
         slots = 0
         starts: dict[tuple[int, ...], int] = {}
         self.numbered: dict[tuple[tuple[int, ...], int], int] = {}  # where the constants at a role's head begin
@@ -160,13 +167,15 @@ class _Affine(_Flow):
             if line.role not in starts:
                 starts[line.role], slots = slots, slots + line.room
             active = self.active[line.node] if line.node < self.count else self.owner[line.node][1]
-            self.places[line.node] = (NODE if active else QUIET) << SHIFT | starts[line.role] + line.offset
-            line.heads = tuple(self._head(line, (line.role, k), ref) for k, ref in enumerate(line.heads))
+            self.places[line.node] = pack(NODE if active else INACTIVE, starts[line.role] + line.offset)
+            line.scalars = tuple(self._head(line, (line.role, k), ref) for k, ref in enumerate(line.scalars))
+            if line.value is not None:
+                line.value = self._head(line, (line.role, len(line.scalars)), line.value)
         return slots
 
     def _head(self, line: _Whole, key: tuple[tuple[int, ...], int], ref: int) -> int:
         """The operand; a constant at an address that goes with the line's counters."""
-        if ref >> SHIFT != CONST:
+        if space_of(ref) != CONST:
             return ref
         x = self.constants[ref & INDEX]
         if key not in self.numbered:
@@ -174,17 +183,17 @@ class _Affine(_Flow):
             self.constants += [x] * line.room
         place = self.numbered[key] + line.offset
         self.constants[place] = x
-        return CONST << SHIFT | place
+        return pack(CONST, place)
 
     def _by_address(self, keys: _Keys, whole: list[_Whole], varying: int) -> list[Item]:
-        """Lines with all their addresses, and with lists that are single runs."""
+        """Lines with all their addresses, and with strided operands that are single runs."""
 
         def place(ref: int) -> int:
-            if ref >> SHIFT != NODE:
+            if ref >= NODES:
                 return ref
             here = self.places[ref]
             own = self.varying[ref] == varying if ref < self.count else self.owner[ref][0] == varying
-            return here if own else (SHARED if here >> SHIFT == NODE else SHARED + 2) << SHIFT | here & INDEX
+            return here if own else shared(here)
 
         cut: dict[int, tuple[Vector, tuple[Vector, ...]]] = {}
         usual: dict[tuple[int, ...], tuple[Vector, ...]] = {}
@@ -192,7 +201,8 @@ class _Affine(_Flow):
         most: dict[tuple[int, ...], int] = {}
         for line in whole:
             line.elements = [tuple(map(place, each)) for each in line.elements]
-            line.heads = tuple(map(place, line.heads))
+            line.scalars = tuple(map(place, line.scalars))
+            line.value = None if line.value is None else place(line.value)
             runs = _runs(line.elements) if len(line.elements) > 1 else []
             adds_up = line.op is ops.dot or line.op is ops.sum
             if len(runs) > 1 or (runs and not adds_up and len(runs[0][0]) > 1):
@@ -219,8 +229,9 @@ class _Affine(_Flow):
             if line.elements:
                 strides = usual.get(line.role, ((0,),) * len(line.elements[0]))  # of one element, it may be any
                 trips, strides = cut.get(line.node, ((1,) * len(strides[0]), strides))
-            refs = (*line.heads, *(line.elements[0] if line.elements else ()), self.places[line.node])
-            items.append(keys.line(line.op, len(line.heads), trips, strides, refs, refs))
+            value = () if line.value is None else (line.value,)
+            refs = (*line.reads[: len(line.reads) - len(value)], self.places[line.node], *value)
+            items.append(keys.line(line.op, len(line.scalars), trips, strides, refs, refs))
         return items
 
     def _split(self, line: _Whole, lists: Sequence[list[tuple[int, ...]]], start: int) -> list[_Whole]:
@@ -230,11 +241,11 @@ class _Affine(_Flow):
         """
         parts: list[_Whole] = []
 
-        def part(op: Operation, heads: tuple[int, ...], elements: list[tuple[int, ...]]) -> int:
+        def part(op: Operation, scalars: tuple[int, ...], elements: list[tuple[int, ...]]) -> int:
             node = -1 - len(self.owner)
             self.owner[node] = 0, 0
-            self.places[node] = (self.places[line.node] >> SHIFT) << SHIFT | start + len(parts)
-            parts.append(_Whole(op, heads, elements, node, (-1, *line.role, len(parts))))
+            self.places[node] = pack(space_of(self.places[line.node]), start + len(parts))
+            parts.append(_Whole(op, scalars, elements, node, None, (-1, *line.role, len(parts))))
             return self.places[node]
 
         if line.op is not ops.dot and line.op is not ops.sum:
@@ -242,7 +253,7 @@ class _Affine(_Flow):
             line.elements = [(part(COPY, (ref,), []),) for ref in copied]
             return [*parts, line]
         for members in lists[:-1]:
-            line.heads = (part(line.op, line.heads, members),)
+            line.scalars = (part(line.op, line.scalars, members),)
         line.elements = lists[-1]
         return [*parts, line]
 
@@ -264,18 +275,18 @@ class _Keys:
         return key
 
     def line(
-        self, op: Operation, heads: int, trips: Vector, strides: Any, refs: Sequence[int], known: Sequence[int]
+        self, op: Operation, scalars: int, trips: Vector, strides: Any, refs: Sequence[int], known: Sequence[int]
     ) -> Item:
-        """A line whose lists' trips and known addresses are its vector."""
+        """A line whose trips and known addresses are its vector."""
         vector = (*trips, *[ref & INDEX for ref in known])
-        shape = (op, heads, len(trips), strides, tuple(ref >> SHIFT for ref in refs))
+        shape = (op, scalars, len(trips), strides, tuple(ref >> SHIFT for ref in refs))
         return self.number(shape, len(vector)), vector
 
     def by_shape(self, line: _Whole, makers: tuple[Operation | None, ...]) -> Item:
         """A line, of whose addresses those of parameters and inputs are known."""
-        refs = (*line.heads, *(line.elements[0] if line.elements else ()))
+        refs = line.reads
         known = [ref for ref in refs if ref >> SHIFT in (PARAM, INPUT)]
-        return self.line(line.op, len(line.heads), (len(line.elements),) * bool(line.elements), makers, refs, known)
+        return self.line(line.op, len(line.scalars), (len(line.elements),) * bool(line.elements), makers, refs, known)
 
     def is_loop(self, key: int) -> bool:
         return isinstance(self.shapes[key], _Loop)
@@ -451,14 +462,9 @@ class _Keys:
                 body.append(part)
                 start = end
             return For(trips, tuple(body))
-        op, heads, count, strides, spaces = shape
+        op, scalars, count, strides, spaces = shape
         own = tuple(bound(n, c, around) for n, c in zip(vector[:count], coefs[:count], strict=True))
-        ends = [()] * heads + list(strides) + [()]
-        refs = tuple(
-            Ref(space, x, (*c, *end))
-            for space, x, c, end in zip(spaces, vector[count:], coefs[count:], ends, strict=True)
-        )
-        return Statement(op, refs[:heads], refs[heads:-1], own, refs[-1])
+        return statement(op, scalars, own, strides, spaces, vector[count:], coefs[count:])
 
 
 @dataclass(frozen=True, slots=True)

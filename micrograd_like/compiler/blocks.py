@@ -19,7 +19,7 @@ from micrograd_like.compiler.emit import Emitter, Shape
 from micrograd_like.compiler.gradients import Rows, contributions
 from micrograd_like.compiler.loops import For, Table, Term
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
-from micrograd_like.compiler.nest import (
+from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
     INPUT,

@@ -21,15 +21,6 @@ from typing import Any
 from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term, depends
 from micrograd_like.compiler.machine import FORMS, definitions, form
 from micrograd_like.compiler.nest import (
-    ADJOINT,
-    CONST,
-    INPUT,
-    NODE,
-    PARAM,
-    PARAM_GRADIENT,
-    SHARED,
-    SHARED_GRADIENT,
-    TEMPORARY,
     Assign,
     Leaf,
     Pick,
@@ -40,10 +31,21 @@ from micrograd_like.compiler.nest import (
     independent,
     steady,
 )
+from micrograd_like.compiler.spaces import (
+    ADJOINT,
+    CONST,
+    INPUT,
+    NODE,
+    PARAM,
+    PARAM_GRADIENT,
+    SHARED,
+    SHARED_GRADIENT,
+    TEMPORARY,
+)
 from micrograd_like.compiler.writer import Writer
 
 LANE_SPACES = (INPUT, NODE, ADJOINT, TEMPORARY)
-POINTERS = {
+POINTERS: dict[int, str] = {
     INPUT: "%in", NODE: "%node", ADJOINT: "%adj", TEMPORARY: "%temp", PARAM: "%params", SHARED: "%shared",
     CONST: "%consts", PARAM_GRADIENT: "%gp", SHARED_GRADIENT: "%gs",
 }  # fmt: skip

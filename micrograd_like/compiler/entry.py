@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from micrograd_like.compiler.blocks import Parts, section
 from micrograd_like.compiler.emit import Shape
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
-from micrograd_like.compiler.nest import ADJOINT, NODE, TEMPORARY
+from micrograd_like.compiler.spaces import ADJOINT, NODE, TEMPORARY
 from micrograd_like.compiler.writer import Writer
 
 # What the main module is told, eight bytes each. What changes from call to call comes first.

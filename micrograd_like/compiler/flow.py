@@ -4,9 +4,10 @@
 - What depends on no input is computed once for all samples (a weight penalty, say): the section `shared`.
 - A chain of additions whose partial sums nobody else reads becomes one line, a sum; where it adds up products that
   nobody else reads, a dot product. It is still evaluated from left to right, so it keeps its value to the last bit.
-- A line's operand lists are runs: a first element, and a stride for each of a few nested counters.
+- A line's strided operands are runs: a first element, and a stride for each of a few nested counters.
 
-A line that does not depend on a parameter is quiet: no adjoint will flow through it.
+A line that depends on no parameter, or that only an expansion reads, is inactive (activity analysis): no adjoint flows
+through it. A composed row is a line of its own, which has a value already and is there to be differentiated.
 """
 
 from __future__ import annotations
@@ -17,32 +18,50 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from micrograd_like import ops
-from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, SHIFT, Trace, TraceError, is_composed
+from micrograd_like.compiler.spaces import (
+    CONST,
+    INACTIVE,
+    INDEX,
+    INPUT,
+    NODE,
+    NODES,
+    PARAM,
+    SHARED,
+    SHARED_INACTIVE,
+    SHIFT,
+    pack,
+    space_of,
+    unpack,
+)
+from micrograd_like.compiler.trace import COPY, Trace, TraceError
 from micrograd_like.ops import Operation
 
-QUIET, SHARED_QUIET = 5, 6  # nodes of this section, and shared ones, that need no adjoint
-INDEX = (1 << SHIFT) - 1
-NAMES = ("v", "p", "x", "c", "s", "v", "s")  # by space
-
-HEADS = {"gather": 1}  # how many operands of a composed row on any number of them are not elements of its list
+SCALARS = {"gather": 1}  # how many operands of a row on any number of them are not among its elements
 
 
 class Line(NamedTuple):
-    """One scalar computation: an operation of the table on single operands (heads) and on lists of equal length."""
+    """One scalar computation: an operation of the table on scalar operands and on strided ones, which count alike."""
 
     op: Operation
-    heads: tuple[int, ...]
-    lists: tuple[int, ...]  # the first element of each
-    trips: tuple[int, ...]  # how often each counter counts, the slowest first; () without lists
-    strides: tuple[tuple[int, ...], ...]  # per list, per counter
+    scalars: tuple[int, ...]
+    strided: tuple[int, ...]  # the first element of each
+    trips: tuple[int, ...]  # how often each counter counts, the slowest first; () where nothing is strided
+    strides: tuple[tuple[int, ...], ...]  # per strided operand, per counter
     out: int
+    value: int | None = None  # of a composed row: where its value already is
+
+    @property
+    def operands(self) -> tuple[int, ...]:
+        """All addresses: scalar operands, the first of each strided one, the result, and the value of a composed row."""
+        refs = (*self.scalars, *self.strided, self.out)
+        return refs if self.value is None else (*refs, self.value)
 
     def elements(self) -> Iterator[tuple[int, ...]]:
-        """The lists' elements, side by side."""
-        for counters in product(*map(range, self.trips)) if self.lists else ():
+        """The elements of the strided operands, side by side."""
+        for counters in product(*map(range, self.trips)) if self.strided else ():
             yield tuple(
                 first + sum(s * i for s, i in zip(strides, counters, strict=True))
-                for first, strides in zip(self.lists, self.strides, strict=True)
+                for first, strides in zip(self.strided, self.strides, strict=True)
             )
 
 
@@ -75,33 +94,42 @@ class Flow:
         nodes: list[Any] = [None] * self.sample.slots
         for section, own in ((self.shared, shared), (self.sample, nodes)):
             spaces = {PARAM: parameters, INPUT: inputs, CONST: self.constants}
-            spaces |= {NODE: own, QUIET: own, SHARED: shared, SHARED_QUIET: shared}
+            spaces |= {NODE: own, SHARED: shared}
+
+            def load(ref: int, spaces: dict[Any, Any] = spaces) -> Any:
+                space, index = unpack(ref)
+                return spaces[space.storage][index]
+
             for line in section.lines:
-                heads = [spaces[ref >> SHIFT][ref & INDEX] for ref in line.heads]
-                elements = [[spaces[ref >> SHIFT][ref & INDEX] for ref in refs] for refs in line.elements()]
-                own[line.out & INDEX] = evaluate(line.op, heads, elements)
+                if line.value is not None:
+                    value = load(line.value)
+                else:
+                    value = evaluate(
+                        line.op, [*map(load, line.scalars)], [[*map(load, refs)] for refs in line.elements()]
+                    )
+                own[line.out & INDEX] = value
         return shared, nodes
 
 
-def evaluate(op: Operation, heads: Sequence[Any], elements: Sequence[Sequence[Any]]) -> Any:
-    """A line's value, from its operands' values."""
-    if is_composed(op) or op is COPY:
-        return heads[0]
+def evaluate(op: Operation, scalars: Sequence[Any], elements: Sequence[Sequence[Any]]) -> Any:
+    """The value of a line that is not composed, from its operands' values."""
     if op is ops.dot:
-        return op.function(*[w for w, _ in elements], heads[0], *[x for _, x in elements])
-    return op.function(*heads, *[x for (x,) in elements])
+        return op.function(*[w for w, _ in elements], scalars[0], *[x for _, x in elements])
+    return op.function(*scalars, *[x for (x,) in elements])
 
 
 def _text(line: Line) -> str:
     def name(ref: int) -> str:
-        return f"{NAMES[ref >> SHIFT]}[{ref & INDEX}]"
+        space, index = unpack(ref)
+        return f"{space.symbol}[{index}]"
 
-    lists = [
+    strided = [
         f"{name(first)}" + "".join(f"{s:+d}*k{d}" for d, s in enumerate(strides))
-        for first, strides in zip(line.lists, line.strides, strict=True)
+        for first, strides in zip(line.strided, line.strides, strict=True)
     ]
     counters = "".join(f" for k{d}<{n}" for d, n in enumerate(line.trips))
-    return f"{name(line.out)} = {line.op.name}({', '.join([*map(name, line.heads), *lists])}{counters})"
+    value = "" if line.value is None else f"{name(line.value)}  # "
+    return f"{name(line.out)} = {value}{line.op.name}({', '.join([*map(name, line.scalars), *strided])}{counters})"
 
 
 class _Chain(NamedTuple):
@@ -123,10 +151,14 @@ class _Flow:
         self.trace = trace
         self.operations = [*trace.operations, *[COPY] * len(trace.outputs)]
         self.operands = [*trace.operands, *[(ref,) for ref in trace.outputs]]
-        self.quiet = trace.quiet + bytearray(len(trace.outputs))
+        self.inner = trace.inner + bytearray(len(trace.outputs))
+        self.values = trace.values
+        self.reads = list(self.operands)  # of each event the operands, and of a composed row its value
+        for n, value in trace.values.items():
+            self.reads[n] = (*self.operands[n], value)
         self.count = len(self.operations)
         self.constants = trace.constants
-        self.zero = CONST << SHIFT | len(self.constants)
+        self.zero = pack(CONST, len(self.constants))
         self.constants = [*trace.constants, -0.0]  # the sum of nothing: -0.0 + x is x, also for x = -0.0
 
     def result(self) -> Flow:
@@ -151,8 +183,8 @@ class _Flow:
         alive[first_output:] = b"\1" * len(self.trace.outputs)
         for n in range(self.count - 1, -1, -1):
             if alive[n]:
-                for ref in self.operands[n]:
-                    if ref >> SHIFT == NODE:
+                for ref in self.reads[n]:
+                    if ref < NODES:
                         alive[ref] = 1
                         uses[ref] += 1
         self.alive, self.uses = alive, uses
@@ -162,17 +194,16 @@ class _Flow:
         for n in range(self.count):
             if self.alive[n]:
                 v = a = 0
-                for ref in self.operands[n]:
-                    space = ref >> SHIFT
-                    if space == NODE:
+                for ref in self.reads[n]:
+                    if ref < NODES:
                         v |= varying[ref]
                         a |= active[ref]
-                    elif space == PARAM:
+                    elif ref >> SHIFT == PARAM:
                         a = 1
-                    elif space == INPUT:
+                    elif ref >> SHIFT == INPUT:
                         v = 1
                 varying[n] = v
-                active[n] = a and not self.quiet[n]
+                active[n] = a and not self.inner[n]
         if self.trace.inputs:
             for k in range(len(self.trace.outputs)):
                 if not varying[self.count - len(self.trace.outputs) + k]:
@@ -184,11 +215,11 @@ class _Flow:
     def _absorbable(self, ref: int, n: int, op: Operation) -> bool:
         """Whether the node is only an intermediate step of node n, and its operation is op."""
         return (
-            ref >> SHIFT == NODE
+            ref < NODES
             and self.operations[ref] is op
             and self.uses[ref] == 1
             and self.varying[ref] == self.varying[n]
-            and self.quiet[ref] == self.quiet[n]
+            and self.inner[ref] == self.inner[n]
         )
 
     def _chains(self) -> dict[int, _Chain]:
@@ -233,17 +264,15 @@ class _Flow:
         own = [n for n in range(self.count) if self.alive[n] and self.varying[n] == varying]
         places, active = self.places, self.active
         for slot, n in enumerate(own):
-            places[n] = (NODE if active[n] else QUIET) << SHIFT | slot
+            places[n] = pack(NODE if active[n] else INACTIVE, slot)
         self.lines: list[Line] = []
         self.slots = len(own)
 
         def place(ref: int) -> int:
-            if ref >> SHIFT != NODE:
+            if ref >= NODES:
                 return ref
             here = places[ref]
-            if self.varying[ref] == varying:
-                return here
-            return (SHARED if here >> SHIFT == NODE else SHARED_QUIET) << SHIFT | here & INDEX
+            return here if self.varying[ref] == varying else shared(here)
 
         for n in own:
             op, refs, out = self.operations[n], self.operands[n], places[n]
@@ -253,11 +282,12 @@ class _Flow:
                 self._sum(place(first), pairs, out)
                 continue
             refs = tuple(map(place, refs))
+            value = place(self.values[n]) if n in self.values else None
             if op.arity is not None:
-                self.lines.append(Line(op, refs, (), (), (), out))
+                self.lines.append(Line(op, refs, (), (), (), out, value))
                 continue
-            heads = HEADS.get(op.name, 0) + is_composed(op)
-            self._run(op, refs[:heads], refs[heads:], out)
+            scalars = SCALARS.get(op.name, 0)
+            self._run(op, refs[:scalars], refs[scalars:], out, value)
         outputs = self.slots_of_outputs(varying)
         return Section(self.lines, self.slots, outputs)
 
@@ -267,7 +297,7 @@ class _Flow:
 
     def _temporary(self, like: int) -> int:
         self.slots += 1
-        return (like >> SHIFT) << SHIFT | self.slots - 1
+        return pack(space_of(like), self.slots - 1)
 
     def _sum(self, total: int, terms: list[tuple[int, ...]], out: int) -> None:
         """Lines that add the terms to the total, one after the other."""
@@ -281,7 +311,7 @@ class _Flow:
                     continue
                 for member in members:
                     if arity == 2:
-                        # The factors of a product may be quiet, and then it is; its adjoint is not asked for.
+                        # The factors of a product may be inactive, and then it is; its adjoint is not asked for.
                         steps.append(Line(ops.mul, member, (), (), (), self._temporary(out)))
                         member = (steps[-1].out,)
                     if total == self.zero:
@@ -295,8 +325,10 @@ class _Flow:
         steps[-1] = steps[-1]._replace(out=out)
         self.lines += steps
 
-    def _run(self, op: Operation, heads: tuple[int, ...], elements: tuple[int, ...], out: int) -> None:
-        """A line whose one list must be a single run; elements from here and there are copied side by side first."""
+    def _run(
+        self, op: Operation, scalars: tuple[int, ...], elements: tuple[int, ...], out: int, value: int | None
+    ) -> None:
+        """A line whose strided operand must be a single run; elements from here and there are first copied side by side."""
         runs = _runs([(x,) for x in elements])
         scattered = len(elements) < self.shortest and runs[0][1] != ((1,),)
         if len(runs) > 1 or len(runs[0][0]) > 1 or scattered:
@@ -306,7 +338,13 @@ class _Flow:
         trips, strides, members = runs[0]
         if not trips:
             trips, strides = (1,), ((0,),)
-        self.lines.append(Line(op, heads, members[0], trips, strides, out))
+        self.lines.append(Line(op, scalars, members[0], trips, strides, out, value))
+
+
+def shared(node: int) -> int:
+    """A node that is computed once, as the samples see it."""
+    space, index = unpack(node)
+    return pack(SHARED if space == NODE else SHARED_INACTIVE, index)
 
 
 def _groups(terms: list[tuple[int, ...]]) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
@@ -323,12 +361,12 @@ Run = tuple[tuple[int, ...], tuple[tuple[int, ...], ...], list[tuple[int, ...]]]
 
 def _runs(elements: list[tuple[int, ...]]) -> list[Run]:
     """A list cut into arithmetic progressions, and equal progressions at equal distances into nested ones."""
-    lists = len(elements[0])
+    strided = len(elements[0])
     columns = list(zip(*elements, strict=True))
     steps = tuple(_step(column) for column in columns)
     if None not in steps and len(elements) > 1:
         return [((len(elements),), tuple((step,) for step in steps), elements)]  # type: ignore[misc]
-    runs: list[Run] = [((), ((),) * lists, [element]) for element in elements]
+    runs: list[Run] = [((), ((),) * strided, [element]) for element in elements]
     while True:
         merged: list[Run] = []
         start = 0

@@ -15,7 +15,8 @@ from typing import Any
 from micrograd_like import ops
 from micrograd_like.compiler.emit import Counter, Emitter, Environment, Shape, text
 from micrograd_like.compiler.loops import Bound, Ref, Table, Term
-from micrograd_like.compiler.nest import ADJOINT, INPUT, PARAM_GRADIENT, Assign, Range, Scatter, unwrapped, wrapped
+from micrograd_like.compiler.nest import Assign, Range, Scatter, unwrapped, wrapped
+from micrograd_like.compiler.spaces import ADJOINT, INPUT, PARAM_GRADIENT
 from micrograd_like.compiler.writer import EVEN, HIGH, LOW, ODD
 
 ROWS = 4  # rows of gradients that are summed at once, two vectors of each

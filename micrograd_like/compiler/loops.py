@@ -14,14 +14,15 @@ What does not fold becomes a table: rows of integers that a small loop reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from typing import Any
 
-from micrograd_like.compiler.flow import INDEX, Line, Section
-from micrograd_like.compiler.trace import CONST, COPY, SHIFT, is_composed
+from micrograd_like.compiler.flow import Line, Section
+from micrograd_like.compiler.spaces import CONST, INDEX, SHIFT, SPACES, Space, pack
+from micrograd_like.compiler.trace import COPY
 from micrograd_like.ops import Operation
 
 BODY = 64  # the longest loop body that is looked for
@@ -33,9 +34,9 @@ SMALL = 64  # in such a section, loops of fewer iterations of statements than th
 class Ref:
     """An address that is affine in the counters of the enclosing loops: base + Σ coefficient · counter."""
 
-    space: int
+    space: Space
     base: int
-    coefs: tuple[int, ...] = ()  # one per enclosing loop, outermost first; a list's own counters come last
+    coefs: tuple[int, ...] = ()  # one per enclosing loop, outermost first; then those of a strided operand's own
 
     def shifted(self, level: int, steps: int) -> Ref:
         """The address `steps` iterations of the loop at that level later."""
@@ -91,10 +92,17 @@ class Statement:
     """A line whose operands move with the loops around it."""
 
     op: Operation
-    heads: tuple[Ref, ...]
-    lists: tuple[Ref, ...]
-    trips: tuple[int, ...]  # of the lists' counters
+    scalars: tuple[Ref, ...]
+    strided: tuple[Ref, ...]
+    trips: tuple[int, ...]  # of the counters of the strided operands
     out: Ref
+    value: Ref | None = None  # of a composed row: where its value already is
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        """All addresses, in the order of a line's operands."""
+        refs = (*self.scalars, *self.strided, self.out)
+        return refs if self.value is None else (*refs, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,9 +254,9 @@ def recover(section: Section) -> list[Term]:
         return True
 
     for line in section.lines:
-        refs = (*line.heads, *line.lists, line.out)
+        refs = line.operands
         spaces = tuple([ref >> SHIFT for ref in refs])
-        key = keys.number((line.op, len(line.heads), line.trips, line.strides, spaces))
+        key = keys.number((line.op, len(line.scalars), line.trips, line.strides, spaces))
         vector = tuple([ref & INDEX for ref in refs])
         if turn(key, vector):
             while grow() or start():
@@ -273,10 +281,24 @@ def _term(shapes: list[Any], key: int, vector: Sequence[int], coefs: list[tuple[
             body.append(_term(shapes, inner, vector[start:end], nested[start:end]))
             start = end
         return For(trips, tuple(body))
-    op, heads, trips, strides, spaces = shapes[key]
-    ends = [()] * heads + list(strides) + [()]
-    refs = tuple(Ref(s, x, (*c, *end)) for s, x, c, end in zip(spaces, vector, coefs, ends, strict=True))
-    return Statement(op, refs[:heads], refs[heads:-1], trips, refs[-1])
+    op, scalars, trips, strides, spaces = shapes[key]
+    return statement(op, scalars, trips, strides, spaces, vector, coefs)
+
+
+def statement(
+    op: Operation,
+    scalars: int,
+    trips: tuple[int, ...],
+    strides: Sequence[tuple[int, ...]],
+    spaces: Sequence[int],
+    bases: Sequence[int],
+    coefs: Sequence[tuple[int, ...]],
+) -> Statement:
+    """A line with the addresses of a nest, in the order of its operands; `scalars` of them are scalar ones."""
+    ends = [()] * scalars + list(strides) + [()] * (len(spaces) - scalars - len(strides))
+    refs = [Ref(SPACES[s], x, (*c, *end)) for s, x, c, end in zip(spaces, bases, coefs, ends, strict=True)]
+    strided = scalars + len(strides)
+    return Statement(op, tuple(refs[:scalars]), tuple(refs[scalars:strided]), trips, *refs[strided:])
 
 
 def _width(shapes: list[Any], key: int) -> int:
@@ -307,21 +329,18 @@ def _tabulated(keys: _Keys, found: list[tuple[int, tuple[int, ...]]]) -> list[Te
             result.append(loop)
             continue
         for s in unroll([loop]):
-            refs = (*s.heads, *s.lists, s.out)
-            spaces = tuple(ref.space for ref in refs)
-            inner = keys.number((s.op, len(s.heads), s.trips, tuple(ref.coefs for ref in s.lists), spaces))
-            rows.append((kinds.setdefault(inner, len(kinds)), *[ref.base for ref in refs]))
+            spaces = tuple(ref.space for ref in s.refs)
+            inner = keys.number((s.op, len(s.scalars), s.trips, tuple(ref.coefs for ref in s.strided), spaces))
+            rows.append((kinds.setdefault(inner, len(kinds)), *[ref.base for ref in s.refs]))
     close()
     return result
 
 
 def _columns(shape: Any) -> Statement:
     """A statement that finds each of its addresses in a column of its row."""
-    op, heads, trips, strides, spaces = shape
-    ends = [()] * heads + list(strides) + [()]
+    op, scalars, trips, strides, spaces = shape
     unit = [tuple(int(c == column) for c in range(len(spaces))) for column in range(len(spaces))]
-    refs = tuple(Ref(space, 0, (*u, *end)) for space, u, end in zip(spaces, unit, ends, strict=True))
-    return Statement(op, refs[:heads], refs[heads:-1], trips, refs[-1])
+    return statement(op, scalars, trips, strides, spaces, [0] * len(spaces), unit)
 
 
 def work(term: Term) -> int:
@@ -345,9 +364,10 @@ def unroll(terms: Sequence[Term], counters: tuple[int, ...] = ()) -> Iterator[St
             for kind, *row in term.rows:
                 yield from unroll(term.bodies[kind], (*counters, *row))
         else:
-            move: Callable[[Ref], Ref] = lambda ref: at(ref, counters)  # noqa: E731
-            trips = tuple(turns(n, counters) for n in term.trips)
-            yield Statement(term.op, tuple(map(move, term.heads)), tuple(map(move, term.lists)), trips, move(term.out))
+            refs = [at(ref, counters) for ref in term.refs]
+            trips, scalars = tuple(turns(n, counters) for n in term.trips), len(term.scalars)
+            strided = scalars + len(term.strided)
+            yield Statement(term.op, tuple(refs[:scalars]), tuple(refs[scalars:strided]), trips, *refs[strided:])
 
 
 def lines(terms: Sequence[Term]) -> list[Line]:
@@ -355,18 +375,17 @@ def lines(terms: Sequence[Term]) -> list[Line]:
     return [
         Line(
             s.op,
-            tuple(ref.space << SHIFT | ref.base for ref in s.heads),
-            tuple(ref.space << SHIFT | ref.base for ref in s.lists),
+            tuple(pack(ref.space, ref.base) for ref in s.scalars),
+            tuple(pack(ref.space, ref.base) for ref in s.strided),
             s.trips,
-            tuple(ref.coefs for ref in s.lists),
-            s.out.space << SHIFT | s.out.base,
+            tuple(ref.coefs for ref in s.strided),
+            pack(s.out.space, s.out.base),
+            None if s.value is None else pack(s.value.space, s.value.base),
         )
         for s in unroll(terms)
     ]
 
 
-# What each space is called in pseudo-code: parameters, inputs, values, shared values, constants; the d-names are gradients.
-NAMES = ("v", "p", "x", "c", "s", "v", "s", "dv", "t", "dp", "ds")
 COUNTERS = "ijklmnopqrstuvwxyz"
 
 
@@ -412,7 +431,7 @@ def counter(depth: int) -> str:
 
 def address(ref: Ref) -> str:
     """An address as text."""
-    return f"{NAMES[ref.space]}[{_affine(ref.base, ref.coefs)}]"
+    return f"{ref.space.symbol}[{_affine(ref.base, ref.coefs)}]"
 
 
 def times(trips: int) -> str:
@@ -432,17 +451,17 @@ def _statement(s: Statement, constants: Sequence[float], trips: tuple[int, ...])
         number = literal(ref, constants, inside)
         return address(ref) if number is None else f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
-    heads = [name(ref, trips) for ref in s.heads]
-    lists = " * ".join(name(ref, (*trips, *s.trips)) for ref in s.lists)
-    each = lists + "".join(f" for {counter(len(trips) + d)} in range({times(n)})" for d, n in enumerate(s.trips))
-    if s.op is COPY:
-        value = heads[0]
+    scalars = [name(ref, trips) for ref in s.scalars]
+    strided = " * ".join(name(ref, (*trips, *s.trips)) for ref in s.strided)
+    each = strided + "".join(f" for {counter(len(trips) + d)} in range({times(n)})" for d, n in enumerate(s.trips))
+    if s.value is not None:  # the lines before have computed it
+        value = f"{name(s.value, trips)}  # {s.op.name}({', '.join([*scalars, each] if each else scalars)})"
+    elif s.op is COPY:
+        value = scalars[0]
     elif s.op.name in ("dot", "sum"):
-        value = f"sum({each})" if heads == ["-0"] else f"{heads[0]} + sum({each})"
+        value = f"sum({each})" if scalars == ["-0"] else f"{scalars[0]} + sum({each})"
     elif s.op.arity == 2:
-        value = f"{heads[-2]} {s.op.symbol} {heads[-1]}"
-    elif is_composed(s.op):  # its first head is the result of the lines before
-        value = f"{heads[0]}  # {s.op.name}({', '.join([*heads[1:], each])})"
+        value = f"{scalars[-2]} {s.op.symbol} {scalars[-1]}"
     else:
-        value = f"{s.op.name}({', '.join([*heads, each] if each else heads)})"
+        value = f"{s.op.name}({', '.join([*scalars, each] if each else scalars)})"
     return f"{address(s.out)} = {value}"

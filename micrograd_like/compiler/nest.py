@@ -4,7 +4,7 @@ An `Assign` stores the value of a small expression, or adds it to what is there.
 counters of its own, from left to right, in a register. Expressions are code: each step applies a row of the table to
 leaves (addresses and numbers) and earlier steps; the last is the value, or the only leaf where there is no code.
 
-Whether iterations may change places is decided by one function, `may_meet`: can two addresses be the same?
+Whether iterations may change places is decided by one function, `may_alias`: can two addresses be the same?
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from math import gcd
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler.flow import QUIET, SHARED_QUIET
 from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, address, counter, literal, times, turns
-from micrograd_like.compiler.trace import CONST, COPY, INPUT, NODE, PARAM, SHARED, is_composed
+from micrograd_like.compiler.trace import COPY
 from micrograd_like.ops import Operation
-
-ADJOINT, TEMPORARY, PARAM_GRADIENT, SHARED_GRADIENT = range(7, 11)
 
 Leaf = Ref | float
 Code = tuple[tuple[Operation, tuple[int, ...]], ...]
@@ -80,7 +77,6 @@ REDUCTIONS = {
     ops.min: (ops.min, float("inf")),
 }
 _PRODUCT: Code = ((ops.mul, (0, 1)),)
-_STORAGE = {QUIET: NODE, SHARED_QUIET: SHARED}  # a quiet node lies where the others do
 
 
 def lower(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, ...] = ()) -> tuple[Term, ...]:
@@ -106,24 +102,26 @@ def lower(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, .
 
 
 def _lower(s: Statement, constants: Sequence[float], trips: tuple[int, ...]) -> Term:
-    heads = [leaf(ref, constants, trips) for ref in s.heads]
+    scalars = [leaf(ref, constants, trips) for ref in s.scalars]
     target = stored(s.out)
+    if s.value is not None:
+        return Assign(target, False, (leaf(s.value, constants, trips),))
     if s.op is ops.gather:
-        return Pick(target, heads[0], stored(s.lists[0]), s.trips[0])
+        return Pick(target, scalars[0], stored(s.strided[0]), s.trips[0])
     if s.op in REDUCTIONS:
         combine, start = REDUCTIONS[s.op]
-        first = heads[0] if start is None else start
+        first = scalars[0] if start is None else start
         return Reduce(
-            target, combine, first, s.trips, tuple(map(stored, s.lists)), _PRODUCT if len(s.lists) == 2 else ()
+            target, combine, first, s.trips, tuple(map(stored, s.strided)), _PRODUCT if len(s.strided) == 2 else ()
         )
-    if s.op is COPY or is_composed(s.op):
-        return Assign(target, False, (heads[0],))
-    return Assign(target, False, tuple(heads), ((s.op, tuple(range(len(heads)))),))
+    if s.op is COPY:
+        return Assign(target, False, (scalars[0],))
+    return Assign(target, False, tuple(scalars), ((s.op, tuple(range(len(scalars)))),))
 
 
 def stored(ref: Ref) -> Ref:
     """The same address with the space that it is stored in."""
-    return Ref(_STORAGE.get(ref.space, ref.space), ref.base, ref.coefs)
+    return Ref(ref.space.storage, ref.base, ref.coefs)
 
 
 def leaf(ref: Ref, constants: Sequence[float], trips: Sequence[int]) -> Leaf:
@@ -135,10 +133,13 @@ def leaf(ref: Ref, constants: Sequence[float], trips: Sequence[int]) -> Leaf:
 # What may be reordered
 
 
-def may_meet(
+def may_alias(
     a: Ref, b: Ref, ranges_a: Sequence[Range], ranges_b: Sequence[Range], common: int = 0, distance: Range | None = None
 ) -> bool:
     """Whether two addresses can be the same: False is a proof that they are not.
+
+    The proof is one of two tests: Banerjee's, that the difference of the addresses does not reach 0, or the GCD test, that
+    it is never a multiple of all coefficients' greatest common divisor.
 
     The counters of the first `common` levels have the same values in both. With a `distance`, the next level's counter
     in b is ahead of a's by a number of iterations in that range. All other counters take any value of their ranges.
@@ -169,10 +170,10 @@ def may_meet(
         vary(-c, bounds)
     for c, bounds in zip(b.coefs[rest:], ranges_b[rest:], strict=True):
         vary(c, bounds)
-    if low > 0 or high < 0:
+    if low > 0 or high < 0:  # Banerjee
         return False
     offset = b.base - a.base + sum(fixed)
-    return offset == 0 if divisor == 0 else offset % divisor == 0
+    return offset == 0 if divisor == 0 else offset % divisor == 0  # GCD
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +222,7 @@ def independent(loop: For, ranges: Sequence[Range] = (), distance: int | None = 
     level = len(ranges)
     touched = list(accesses(loop.body, (*ranges, (0, loop.trips - 1))))
     return not any(
-        may_meet(a.ref, b.ref, a.ranges, b.ranges, level, span)
+        may_alias(a.ref, b.ref, a.ranges, b.ranges, level, span)
         for a in touched
         if a.kind != "read"
         for b in touched
@@ -234,7 +235,7 @@ def steady(ref: Ref, ranges: Sequence[Range], loop: For) -> bool:
     """Whether nothing in the loop writes to an address that the loop's counter does not move."""
     level = len(ranges)
     return not any(
-        may_meet(ref, a.ref, (*ranges, (0, loop.trips - 1))[: len(ref.coefs)], a.ranges, level)
+        may_alias(ref, a.ref, (*ranges, (0, loop.trips - 1))[: len(ref.coefs)], a.ranges, level)
         for a in accesses([loop], tuple(ranges))
         if a.kind != "read"
     )
@@ -369,7 +370,6 @@ def _assignment(term: Assign | Reduce | Pick | Scatter, depth: int) -> str:
 
 
 __all__ = [
-    "ADJOINT", "CONST", "INPUT", "NODE", "PARAM", "PARAM_GRADIENT", "SHARED", "SHARED_GRADIENT", "TEMPORARY",
-    "Access", "Assign", "For", "Pick", "Ref", "Reduce", "Scatter", "Table", "accesses", "independent", "interpret", "lower", "may_meet",
+    "Access", "Assign", "For", "Pick", "Ref", "Reduce", "Scatter", "Table", "accesses", "independent", "interpret", "lower", "may_alias",
     "moved", "show", "steady", "unwrapped", "wrapped",
 ]  # fmt: skip

@@ -19,19 +19,21 @@ from micrograd_like.compiler.emit import Shape
 from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.flow import Flow, Section, flow
 from micrograd_like.compiler.loops import Term
-from micrograd_like.compiler.nest import (
+from micrograd_like.compiler.nest import lower
+from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
+    INDEX,
     INPUT,
     NODE,
+    NODES,
     PARAM,
     PARAM_GRADIENT,
     SHARED,
     SHARED_GRADIENT,
     TEMPORARY,
-    lower,
 )
-from micrograd_like.compiler.trace import SHIFT, Trace
+from micrograd_like.compiler.trace import Trace
 
 IRREGULAR = 80  # statements and loops of a program that is folded a second time, with bounds that move
 Found = tuple[tuple[Term, ...], tuple[Term, ...]]  # the loops of what is computed once, and of a sample
@@ -138,12 +140,12 @@ def interpreted(parts: Parts, parameters: Sequence[float], inputs: Sequence[floa
 
 def _check_trace(recorded: Trace) -> None:
     for n, refs in enumerate(recorded.operands):
-        assert all(ref < n for ref in refs if ref >> SHIFT == NODE), f"node {n} reads what comes after it"
+        assert all(ref < n for ref in refs if ref < NODES), f"node {n} reads what comes after it"
 
 
 def _check_flow(flowing: Flow) -> None:
     for section in (flowing.shared, flowing.sample):
-        written = [line.out & ((1 << SHIFT) - 1) for line in section.lines]
+        written = [line.out & INDEX for line in section.lines]
         assert len(set(written)) == len(written), "a slot is written twice"
         assert all(slot < section.slots for slot in written), "a slot lies beyond the last one"
 

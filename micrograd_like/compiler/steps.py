@@ -11,7 +11,8 @@ from typing import Any
 
 from micrograd_like.compiler import trace as tracing
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions, form
-from micrograd_like.compiler.trace import CONST, INPUT, NODE, SHIFT, Trace, TraceError, is_composed
+from micrograd_like.compiler.spaces import CONST, INPUT, NODE, pack, unpack
+from micrograd_like.compiler.trace import Trace, TraceError
 from micrograd_like.compiler.writer import Writer
 from micrograd_like.optim import Optimizer
 
@@ -31,7 +32,8 @@ def rule_of(optimizer: Optimizer, rates: int) -> Trace:
     """
     count = 2 + len(optimizer.STATE) + rates
     recorder = tracing.Recorder([], {})
-    symbols = [tracing._symbols((), INPUT << SHIFT | k) for k in range(count)]
+    recorder.is_rule = True
+    symbols = [tracing._symbols((), pack(INPUT, k)) for k in range(count)]
 
     def call() -> None:
         results = optimizer.rule(*symbols)
@@ -60,15 +62,14 @@ def step_module(optimizer: Optimizer, parameters: int, rates: int) -> str:
         nodes: list[str] = []
 
         def load(ref: int) -> str:
-            space, index = ref >> SHIFT, ref & (1 << SHIFT) - 1
+            space, index = unpack(ref)
             return {INPUT: inputs, NODE: nodes}[space][index] if space != CONST else w.number(rule.constants[index])
 
         for op, refs in zip(rule.operations, rule.operands, strict=True):
-            operands = [load(ref) for ref in refs]
-            nodes.append(operands[0] if is_composed(op) else form(op)(w, *operands))
+            nodes.append(form(op)(w, *map(load, refs)))
         for k, ref in enumerate(rule.outputs):
             place = 0 if k == 0 else k + 1  # the gradient lies between
-            if ref != INPUT << SHIFT | place:  # what a rule returns as it came stays
+            if ref != pack(INPUT, place):  # what a rule returns as it came stays
                 w.do(f"store {w.type} {load(ref)}, ptr {places[place]}, align 8")
         w.do(f"store {w.type} zeroinitializer, ptr {places[1]}, align 8")
         return []

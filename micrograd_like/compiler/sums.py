@@ -13,17 +13,17 @@ from itertools import product
 from micrograd_like import ops
 from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term
 from micrograd_like.compiler.nest import (
-    ADJOINT,
     Access,
     Assign,
     Leaf,
     Range,
     Reduce,
     accesses,
-    may_meet,
+    may_alias,
     unwrapped,
     wrapped,
 )
+from micrograd_like.compiler.spaces import ADJOINT
 
 
 def settle(
@@ -33,7 +33,7 @@ def settle(
 
     `seed`: the only slot whose adjoint is given before the sweep; None where others may be, or are not known.
     """
-    terms = [part for term in sweep for part in split(term)]
+    terms = [part for term in sweep for part in distributed(term)]
     if seed is None or any(isinstance(term, Table) for term in terms):
         return tuple(_summed(term) for term in terms), None
     before = [Access(Ref(ADJOINT, seed), "write", ())]
@@ -46,7 +46,7 @@ def settle(
             inner is not None
             and not any(isinstance(n, Bound) for n in trips)  # what a moving bound leaves out must be zero before
             and _apart(inner.target.coefs, trips)
-            and not any(may_meet(inner.target, a.ref, ranges, a.ranges) for a in before)
+            and not any(may_alias(inner.target, a.ref, ranges, a.ranges) for a in before)
         )
         if inner is not None and fresh:
             first.update(_addresses(inner.target, ranges))
@@ -61,17 +61,17 @@ def settle(
     return tuple(settled), tuple(sorted(touched - first - {seed}))
 
 
-def split(term: Term, around: tuple[Range, ...] = ()) -> Iterator[Term]:
-    """A loop over several terms as a loop over each, where none of them needs what a later one did an iteration before."""
+def distributed(term: Term, around: tuple[Range, ...] = ()) -> Iterator[Term]:
+    """Loop distribution: a loop over several terms as a loop over each, where none of them needs what a later one did an iteration before."""
     if not isinstance(term, For):
         yield term
         return
     level, back = len(around), (1 - term.trips, -1)
     ranges = (*around, (0, term.trips - 1))
-    parts = [part for inner in term.body for part in split(inner, ranges)]
+    parts = [part for inner in term.body for part in distributed(inner, ranges)]
     touched = [list(accesses([part], ranges)) for part in parts]
     meeting = term.trips > 1 and any(
-        may_meet(a.ref, b.ref, a.ranges, b.ranges, level, back)
+        may_alias(a.ref, b.ref, a.ranges, b.ranges, level, back)
         for k, mine in enumerate(touched)
         for later in touched[k + 1 :]
         for a in mine
@@ -93,7 +93,7 @@ def _accumulation(term: Term, around: Sequence[int]) -> tuple[list[int], Assign 
         return trips, None
     ranges = [(0, n - 1) for n in trips]
     reads = [x for x in term.leaves if isinstance(x, Ref)]
-    itself = any(may_meet(x, term.target, ranges, ranges, len(around)) for x in reads)
+    itself = any(may_alias(x, term.target, ranges, ranges, len(around)) for x in reads)
     return trips, None if itself else term
 
 

@@ -17,14 +17,10 @@ from typing import Any
 from micrograd_like import ieee, ops
 from micrograd_like.caller import users_line
 from micrograd_like.checks import a_function, each_once
+from micrograd_like.compiler.spaces import CONST, INPUT, NODE, PARAM, pack, space_of, unpack
 from micrograd_like.engine import Value
 from micrograd_like.graph import leaves
 from micrograd_like.ops import Operation
-
-# An operand is one integer: an address space in the high bits, an index below. Arithmetic on the index is plain.
-SHIFT = 44
-NODE, PARAM, INPUT, CONST, SHARED = range(5)  # SHARED: computed once for all samples; later stages use it
-SPACES = ("node", "param", "input", "const", "shared")
 
 
 class _Own(Operation):
@@ -58,7 +54,8 @@ class Trace:
 
     operations: list[Operation]
     operands: list[tuple[int, ...]]
-    quiet: bytearray  # 1 for the inner events of a composed row: its own rule differentiates the whole of it
+    inner: bytearray  # 1 for the events of a composed row's expansion: the row's own rule differentiates the whole
+    values: dict[int, int]  # per event of a composed row, the operand that is its value: what its expansion returned
     constants: list[float]  # one per use, in the order of use
     parameters: int
     inputs: dict[str, tuple[int, ...]]  # the shape of each
@@ -70,14 +67,15 @@ class Trace:
     def __str__(self) -> str:
         lines = [
             f"node[{n}] = {op.name}({', '.join(map(self.name, refs))})"
+            + (f" = {self.name(self.values[n])}" if n in self.values else "")
             for n, (op, refs) in enumerate(zip(self.operations, self.operands, strict=True))
         ]
         return "\n".join([*lines, f"return {', '.join(map(self.name, self.outputs))}"])
 
     def name(self, ref: int) -> str:
         """An operand as text."""
-        space, index = ref >> SHIFT, ref & (1 << SHIFT) - 1
-        return repr(self.constants[index]) if space == CONST else f"{SPACES[space]}[{index}]"
+        space, index = unpack(ref)
+        return repr(self.constants[index]) if space == CONST else f"{space.name.lower()}[{index}]"
 
     def interpret(self, parameters: Sequence[Any], inputs: Sequence[Any] = ()) -> list[Any]:
         """The outputs for one sample, its inputs flat: this stage in plain Python, for numbers of any carrier."""
@@ -85,16 +83,16 @@ class Trace:
         spaces = {NODE: nodes, PARAM: parameters, INPUT: inputs, CONST: self.constants}
 
         def load(ref: int) -> Any:
-            return spaces[ref >> SHIFT][ref & (1 << SHIFT) - 1]
+            space, index = unpack(ref)
+            return spaces[space][index]
 
-        for op, refs in zip(self.operations, self.operands, strict=True):
-            data = [load(ref) for ref in refs]
-            nodes.append(data[0] if is_composed(op) else op.function(*data))
+        for n, (op, refs) in enumerate(zip(self.operations, self.operands, strict=True)):
+            nodes.append(load(self.values[n]) if n in self.values else op.function(*map(load, refs)))
         return [load(ref) for ref in self.outputs]
 
 
 def is_composed(op: Operation) -> bool:
-    """Whether a row is computed by its expansion and differentiated by its own rule; event: (result, *operands)."""
+    """Whether a row is computed by its expansion and differentiated by its own rule."""
     return op.expansion is not None and op not in (ops.dot, ops.sum, ops.relu_dot, ops.gather)
 
 
@@ -102,9 +100,9 @@ class Recorder:
     """The trace while it is being written."""
 
     def __init__(self, parameters: Sequence[Value], inputs: Mapping[str, tuple[int, ...]]) -> None:
-        self.trace = Trace([], [], bytearray(), [], len(parameters), dict(inputs), [], None, False, [])
+        self.trace = Trace([], [], bytearray(), {}, [], len(parameters), dict(inputs), [], None, False, [])
         self.created: dict[int, Value] = {}  # Values made while tracing: constants
-        self.is_quiet = 0
+        self.expansions = 0  # that are being recorded, one inside of another
         self.is_rule = False  # in a rule there is nothing to differentiate: composed rows are their expansions
         self.thread = threading.get_ident()
 
@@ -117,7 +115,7 @@ class Recorder:
             x = self._constant(x)
         constants = self.trace.constants
         constants.append(x)
-        return CONST << SHIFT | len(constants) - 1
+        return pack(CONST, len(constants) - 1)
 
     def _constant(self, x: Any) -> float:
         if isinstance(x, Value):
@@ -143,7 +141,7 @@ class Recorder:
         node._mark = len(trace.operations)
         trace.operations.append(op)
         trace.operands.append(refs)
-        trace.quiet.append(self.is_quiet)
+        trace.inner.append(self.expansions > 0)
         return node
 
     def record(self, op: Operation, operands: Sequence[Any]) -> Traced:
@@ -152,17 +150,18 @@ class Recorder:
             return self.node(ops.relu, (self.node(ops.dot, tuple(map(self.ref, operands)))._mark,))  # type: ignore[arg-type]
         if not is_composed(op):
             refs = tuple(map(self.ref, operands))
-            if op is ops.gather and refs[0] >> SHIFT == INPUT:
-                self.trace.gathers.append((refs[0] - (INPUT << SHIFT), len(refs) - 1))
+            if op is ops.gather and space_of(refs[0]) == INPUT:
+                self.trace.gathers.append((unpack(refs[0])[1], len(refs) - 1))
             return self.node(op, refs)
         if self.is_rule:
             return op.expansion(*operands)  # type: ignore[misc, no-any-return]
-        self.is_quiet += 1
+        self.expansions += 1
         try:
-            result = self.ref(op.expansion(*operands))  # type: ignore[misc]
+            value = self.ref(op.expansion(*operands))  # type: ignore[misc]
         finally:
-            self.is_quiet -= 1
-        return self.node(op, (result, *map(self.ref, operands)))
+            self.expansions -= 1
+        self.trace.values[len(self.trace.operations)] = value
+        return self.node(op, tuple(map(self.ref, operands)))
 
 
 def _refuse(name: str, what: str, hint: str) -> Callable[..., Any]:
@@ -213,8 +212,8 @@ class Traced(Value, is_symbol=True):
         return op(*operands) if _is_left(self) else _recorder().record(op, operands)
 
     def __repr__(self) -> str:
-        space, index = self._mark >> SHIFT, self._mark & (1 << SHIFT) - 1  # type: ignore[operator]
-        return f"Traced({SPACES[space]}[{index}])"
+        space, index = unpack(self._mark)  # type: ignore[arg-type]
+        return f"Traced({space.name.lower()}[{index}])"
 
     def __copy__(self) -> Traced:
         return self
@@ -307,7 +306,7 @@ def recorded(recorder: Recorder, parameters: Sequence[Value], call: Callable[[],
 
             for i, p in enumerate(parameters):
                 _changed[id(p)] = p, p._mark
-                p._mark = PARAM << SHIFT | i
+                p._mark = pack(PARAM, i)
                 p.__class__ = Traced
             Value.__init__ = remember  # type: ignore[method-assign]
             return call()
@@ -352,7 +351,7 @@ def trace(function: Callable[..., Any], parameters: Sequence[Value], inputs: Map
     """
     a_function("the function", function)
     recorder = Recorder(parameters, inputs)
-    arguments, start = {}, INPUT << SHIFT
+    arguments, start = {}, pack(INPUT, 0)
     for name, shape in inputs.items():
         arguments[name] = _symbols(shape, start)
         start += prod(shape)

@@ -8,13 +8,12 @@ from math import prod
 from typing import Any
 
 from micrograd_like import ieee, ops
-from micrograd_like.compiler.trace import CONST, INPUT, NODE, PARAM, SHIFT, Trace, is_composed, trace
+from micrograd_like.compiler.spaces import CONST, INPUT, NODE, PARAM, space_of, unpack
+from micrograd_like.compiler.trace import Trace, trace
 from micrograd_like.engine import Value
 from micrograd_like.graph import topological
 from micrograd_like.ops import Operation
 from micrograd_like.player.javascript import exact, kernel
-
-_INDEX = (1 << SHIFT) - 1
 
 
 @dataclass
@@ -127,7 +126,7 @@ def _of_trace(found: Trace, names: list[str], start: list[float], inputs: int) -
     lines: list[Line] = []
 
     def place(ref: int) -> int:
-        space, index = ref >> SHIFT, ref & _INDEX
+        space, index = unpack(ref)
         if space == NODE:
             return places[index]
         if space == CONST:
@@ -136,10 +135,8 @@ def _of_trace(found: Trace, names: list[str], start: list[float], inputs: int) -
 
     base = len(names) + inputs + len(constants)
     for n in _needed(found):
-        op, refs = found.operations[n], found.operands[n]
-        operands = refs[1:] if is_composed(op) else refs  # its first operand is its expansion's result
         places[n] = base + len(lines)
-        lines.append(Line(op, tuple(map(place, operands))))
+        lines.append(Line(found.operations[n], tuple(map(place, found.operands[n]))))
     return Program(names, start, inputs, [float(x) for x in constants], lines, [place(ref) for ref in found.outputs])
 
 
@@ -156,13 +153,12 @@ class _Exact(float):
 def _needed(found: Trace) -> list[int]:
     """The events that the outputs depend on, composed rows as one, in the order in which they were recorded."""
     needed: set[int] = set()
-    stack = [ref for ref in found.outputs if ref >> SHIFT == NODE]
+    stack = [ref for ref in found.outputs if space_of(ref) == NODE]
     while stack:
-        n = stack.pop() & _INDEX
+        n = stack.pop()  # a node's operand is its number
         if n not in needed:
             needed.add(n)
-            refs = found.operands[n]
-            stack += [ref for ref in (refs[1:] if is_composed(found.operations[n]) else refs) if ref >> SHIFT == NODE]
+            stack += [ref for ref in found.operands[n] if space_of(ref) == NODE]
     return sorted(needed)
 
 
