@@ -40,7 +40,18 @@ def _watch() -> _Watch | None:
 
 
 class AnomalyError(FloatingPointError):
-    """A computation stopped being finite. `node` is the first non-finite node, `location` "file:line" or None."""
+    """Report that a computation stopped being finite.
+
+    `node` is the first node that is not, `location` the "file:line" that recorded it, or None.
+
+    >>> from micrograd_like import Value
+    >>> try:
+    ...     with detect_anomaly():
+    ...         y = Value(0.0, label="x").log()
+    ... except AnomalyError as error:
+    ...     print(error.node.op, error.node.data)
+    ops.log -inf
+    """
 
     def __init__(self, message: str, node: Value | None = None, location: str | None = None) -> None:
         super().__init__(message)
@@ -50,7 +61,7 @@ class AnomalyError(FloatingPointError):
 
 @contextmanager
 def detect_anomaly() -> Iterator[None]:
-    """Inside the block, the first operation that makes a nan or an inf, forward or backward, raises AnomalyError.
+    """Raise AnomalyError at the first operation inside the block that makes a nan or an inf, forward or backward.
 
     The error names the operation, its operands and the line of your program that recorded it. The mode belongs to this
     thread or task alone, and ends with the block.

@@ -15,7 +15,7 @@ SEEDS = 2**32 - 1  # the largest seed that scikit-learn takes
 
 
 def load_digits(classes: Iterable[int] = range(10), held_out: float = 0.2, seed: int = 0) -> tuple[Samples, Samples]:
-    """Handwritten digits: (training samples, held-out samples), each a pair (64 pixels from 0 to 1, the digit).
+    """Load handwritten digits: (training samples, held-out samples), each a pair (64 pixels from 0 to 1, the digit).
 
     The 1,797 images of 8×8 pixels are the test set of the UCI "Optical Recognition of Handwritten Digits"
     (E. Alpaydin and C. Kaynak, 1998), shipped with scikit-learn. Every class has the same share in both parts.
@@ -44,7 +44,7 @@ def load_digits(classes: Iterable[int] = range(10), held_out: float = 0.2, seed:
 
 
 def make_moons(n_samples: int = 100, noise: float = 0.1, seed: int = 0) -> Samples:
-    """Two interleaved half circles: pairs ([x, y], class), where the class is -1 or 1.
+    """Make two interleaved half circles: pairs ([x, y], class), where the class is -1 or 1.
 
     Raises:
         ValueError: n_samples is not at least 2, noise is negative or not finite, or the seed not from 0 to 2³² - 1.

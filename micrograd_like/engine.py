@@ -84,7 +84,7 @@ def _named(method: _Method, op: Operation) -> _Method:
 
 
 class Value:
-    """A scalar that records the operations it takes part in, and its gradient.
+    """Hold a number, record the operations it takes part in, and collect its gradient.
 
     >>> x, y = Value(2.0, label="x"), Value(3.0, label="y")
     >>> z = x * y + x.exp()
@@ -387,7 +387,7 @@ def gradient(output: Value, inputs: Value) -> Value: ...
 @overload
 def gradient(output: Value, inputs: Iterable[Value]) -> list[Value]: ...
 def gradient(output: Value, inputs: Value | Iterable[Value]) -> Value | list[Value]:
-    """d(output)/d(input) as Values, which can be differentiated again. No `.grad` changes.
+    """Return d(output)/d(input) as Values, which can be differentiated again. No `.grad` changes.
 
     Returns one Value for one input, a list for several; 0 for an input the output does not depend on. They are the very
     numbers that `backward` adds to `.grad`. Costs a constant times the part of the graph between the inputs and the

@@ -38,22 +38,38 @@ def _sequence(xs: Any) -> list[Any]:
 
 
 def max(*xs: Any) -> Any:
-    """The largest of the values, given one by one or as one iterable. Those that tie share the gradient."""
+    """Return the largest of the values, given one by one or as one iterable. Those that tie share the gradient.
+
+    >>> from micrograd_like import Value
+    >>> x, y = Value(2.0), Value(2.0)
+    >>> max(x, y, 1.0).backward()
+    >>> x.grad, y.grad
+    (0.5, 0.5)
+    """
     return ops.max(*_several("max", xs))
 
 
 def min(*xs: Any) -> Any:
-    """The smallest of the values, given one by one or as one iterable. Those that tie share the gradient."""
+    """Return the smallest of the values, given one by one or as one iterable. Those that tie share the gradient.
+
+    >>> min([3.0, 1.0, 2.0])
+    1.0
+    """
     return ops.min(*_several("min", xs))
 
 
 def sum(*xs: Any) -> Any:
-    """The sum of the values, given one by one or as one iterable, from left to right, as one node."""
+    """Return the sum of the values, given one by one or as one iterable, from left to right, as one node.
+
+    >>> from micrograd_like import Value
+    >>> sum(Value(x) for x in (1.0, 2.0, 3.0))
+    Value(data=6.0, grad=0)
+    """
     return ops.sum(*_several("sum", xs))
 
 
 def mean(*xs: Any) -> Any:
-    """The sum of the values divided by their number.
+    """Return the sum of the values divided by their number.
 
     >>> from micrograd_like import Value
     >>> mean(Value(1.0), 2.0, 6.0).data
@@ -64,7 +80,7 @@ def mean(*xs: Any) -> Any:
 
 
 def gather(values: Iterable[Any], index: Any) -> Any:
-    """The value with that index, counted from 0: a row of an embedding, say. The index may be a Value.
+    """Pick the value with that index, counted from 0: a row of an embedding, say. The index may be a Value.
 
     >>> from micrograd_like import Value
     >>> gather([Value(2.0), Value(3.0)], 1).data
@@ -80,7 +96,7 @@ def gather(values: Iterable[Any], index: Any) -> Any:
 
 
 def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0) -> Any:
-    """bias + w0*x0 + w1*x1 + …, as one node.
+    """Return bias + w0*x0 + w1*x1 + …, as one node.
 
     >>> from micrograd_like import Value
     >>> dot([Value(2.0), Value(3.0)], [1.0, 10.0], Value(0.5)).data
@@ -94,17 +110,25 @@ def dot(weights: Iterable[Any], inputs: Iterable[Any], bias: Any = 0) -> Any:
 
 
 def logsumexp(xs: Iterable[Any]) -> Any:
-    """log(e^x0 + e^x1 + …) without overflow; -inf when all are -inf."""
+    """Return log(e^x0 + e^x1 + …) without overflow; -inf when all are -inf.
+
+    >>> logsumexp([1000.0, 1000.0])
+    1000.6931471805599
+    """
     return ops.logsumexp(*_several("logsumexp", (xs,)))
 
 
 def log_softmax(logits: Iterable[Any]) -> list[Any]:
-    """x - logsumexp(logits) for each logit x: the logarithms of probabilities that add up to 1."""
+    """Return x - logsumexp(logits) for each logit x: the logarithms of probabilities that add up to 1.
+
+    >>> log_softmax([1000.0, 1000.0])
+    [-0.6931471805599453, -0.6931471805599453]
+    """
     return _log_softmax("log_softmax", logits)
 
 
 def softmax(logits: Iterable[Any]) -> list[Any]:
-    """e^x / (e^x0 + e^x1 + …) for each logit x: probabilities that add up to 1.
+    """Return e^x / (e^x0 + e^x1 + …) for each logit x: probabilities that add up to 1.
 
     >>> from micrograd_like import Value
     >>> [round(p.data, 3) for p in softmax([Value(1.0), Value(2.0)])]
@@ -129,7 +153,7 @@ def _log_softmax(name: str, logits: Iterable[Any]) -> list[Any]:
 
 
 def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
-    """x where it is positive, else negative_slope · x, so that no neuron stops learning; PyTorch's default slope.
+    """Return x where it is positive, else negative_slope · x, so that no neuron stops learning; with PyTorch's slope.
 
     >>> leaky_relu(-2.0), leaky_relu(3.0)
     (-0.02, 3.0)
@@ -138,7 +162,7 @@ def leaky_relu(x: Any, negative_slope: Any = 0.01) -> Any:
 
 
 def silu(x: Any) -> Any:
-    """x · sigmoid(x), also called swish: a smooth ReLU (Elfwing, Uchibe & Doya, 2018).
+    """Return x · sigmoid(x), also called swish: a smooth ReLU (Elfwing, Uchibe & Doya, 2018).
 
     >>> round(silu(1.0), 4)
     0.7311
@@ -147,7 +171,7 @@ def silu(x: Any) -> Any:
 
 
 def gelu(x: Any) -> Any:
-    """x · the probability that a normal number is below x, by the tanh of GPT-2 (Hendrycks & Gimpel, 2016).
+    """Return x · the probability that a normal number is below x, by the tanh of GPT-2 (Hendrycks & Gimpel, 2016).
 
     It is PyTorch's `gelu(x, approximate="tanh")`: x · (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, which is within 0.0005
     of the exact one. The tanh is written as a sigmoid, which keeps its digits where x is far below 0.
@@ -167,7 +191,7 @@ def _mean_loss(losses: list[Any]) -> Any:
 
 
 def mse_loss(predictions: Any, targets: Any) -> Any:
-    """The mean of (prediction - target)². Both are one number, or sequences of the same length.
+    """Return the mean of (prediction - target)². Both are one number, or sequences of the same length.
 
     >>> from micrograd_like import Value
     >>> mse_loss([Value(1.0), Value(4.0)], [1.0, 2.0]).data
@@ -178,7 +202,7 @@ def mse_loss(predictions: Any, targets: Any) -> Any:
 
 
 def l1_loss(predictions: Any, targets: Any) -> Any:
-    """The mean of |prediction - target|. Both are one number, or sequences of the same length.
+    """Return the mean of |prediction - target|. Both are one number, or sequences of the same length.
 
     >>> from micrograd_like import Value
     >>> l1_loss([Value(1.0), Value(4.0)], [1.0, 2.0]).data
@@ -189,7 +213,7 @@ def l1_loss(predictions: Any, targets: Any) -> Any:
 
 
 def huber_loss(predictions: Any, targets: Any, delta: Any = 1) -> Any:
-    """The mean of e² / 2 for errors e of at most delta, and of delta · (|e| - delta / 2) beyond (Huber, 1964).
+    """Return the mean of e² / 2 for errors e of at most delta, and of delta · (|e| - delta / 2) beyond (Huber, 1964).
 
     So an outlier pulls no harder than an error of delta. Predictions and targets are one number, or sequences.
 
@@ -213,7 +237,7 @@ def _huber(error: Any, delta: Any) -> Any:
 
 
 def hinge_loss(scores: Any, targets: Any) -> Any:
-    """The mean of max(0, 1 - target · score); a target is 1 or -1. Both are one number, or sequences.
+    """Return the mean of max(0, 1 - target · score); a target is 1 or -1. Both are one number, or sequences.
 
     >>> from micrograd_like import Value
     >>> hinge_loss([Value(0.5), Value(-2.0)], [1, -1]).data
@@ -229,7 +253,9 @@ def hinge_loss(scores: Any, targets: Any) -> Any:
 
 
 def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
-    """The mean of -log of the probability that sigmoid(logit) gives the target: softplus(logit) - target · logit.
+    """Return the mean of -log of the probability that sigmoid(logit) gives the target.
+
+    That is softplus(logit) - target · logit.
 
     A target is the probability of the positive class, from 0 to 1. Both are one number, or sequences.
 
@@ -254,7 +280,7 @@ def _binary_cross_entropy(logit: Any, target: Any) -> Any:
 
 
 def cross_entropy(logits: Sequence[Any], target: Any) -> Any:
-    """-log of the probability that softmax(logits) gives the target.
+    """Return -log of the probability that softmax(logits) gives the target.
 
     `target` is the number of the right class, or a probability for each class (one-hot, or soft labels).
 

@@ -18,7 +18,7 @@ Generator = random.Random | int | None
 
 
 class Module:
-    """Anything with parameters: Values, modules, and lists or tuples of them, found through its attributes.
+    """Hold parameters: Values, modules, and lists or tuples of them, found through its attributes.
 
     A parameter's name is the Python expression that reaches it from the module, and is also its label:
 
@@ -111,9 +111,14 @@ def _some(names: set[str]) -> str:
 
 
 class Neuron(Module):
-    """activation(w0*x0 + w1*x1 + … + b): the weights say how strong each connection is, the bias where it starts.
+    """Compute activation(w0*x0 + w1*x1 + … + b): weights say how strong a connection is, the bias where it starts.
 
     Weights start uniform in [-1, 1], the bias at 0, as in micrograd.
+
+    >>> neuron = Neuron(2, rng=0)
+    >>> neuron.load_state_dict({"w[0]": 3.0, "w[1]": -1.0, "b": 0.5})
+    >>> neuron([1.0, 2.0]).data
+    1.5
 
     Args:
         nin: the number of inputs.
@@ -158,7 +163,12 @@ class Neuron(Module):
 
 
 class Layer(Module):
-    """Neurons that share their inputs. Returns a list of their outputs; a single neuron's output as it is."""
+    """Give the same inputs to several neurons. Returns a list of their outputs; a single neuron's output as it is.
+
+    >>> layer = Layer(3, 2, rng=0)
+    >>> layer, len(layer([1.0, 2.0, 3.0])), len(layer.parameters())
+    (Layer of [ReLUNeuron(3), ReLUNeuron(3)], 2, 8)
+    """
 
     def __init__(
         self, nin: int, nout: int, nonlin: bool = True, *, activation: Activation = "relu", rng: Generator = None
@@ -177,7 +187,7 @@ class Layer(Module):
 
 
 class MLP(Module):
-    """A multi-layer perceptron: layers one after the other, with an activation after all but the last.
+    """Put layers one after the other (a multi-layer perceptron), with an activation after all but the last.
 
     >>> MLP(2, [3, 1])
     MLP of [Layer of [ReLUNeuron(2), ReLUNeuron(2), ReLUNeuron(2)], Layer of [LinearNeuron(3)]]

@@ -120,10 +120,17 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent, with PyTorch's formula (`torch.optim.SGD`, dampening 0).
+    """Step against the gradient: stochastic gradient descent with PyTorch's formula (`torch.optim.SGD`, dampening 0).
 
         v ← momentum · v + g + weight_decay · p
         p ← p - lr · v
+
+    >>> w = Value(3.0)
+    >>> optimizer = SGD([w], lr=0.1)
+    >>> (w**2).backward()
+    >>> optimizer.step()
+    >>> w.data
+    2.4
 
     Args:
         parameters: the Values to train, such as `model.parameters()`.
@@ -158,7 +165,7 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adam: steps of about lr, whatever the size of the gradients (D. P. Kingma and J. Ba, ICLR 2015).
+    """Step by about lr, whatever the size of the gradients: Adam (D. P. Kingma and J. Ba, ICLR 2015).
 
     With PyTorch's formula and defaults (`torch.optim.Adam`); t counts steps from 1:
 
@@ -166,6 +173,13 @@ class Adam(Optimizer):
         m ← m + (1 - β1) · (g - m)              the mean of the gradients (exp_avg)
         v ← β2 · v + (1 - β2) · g²              the mean of their squares (exp_avg_sq)
         p ← p - lr / (1 - β1^t) · m / (√v / √(1 - β2^t) + eps)
+
+    >>> w = Value(3.0)
+    >>> optimizer = Adam([w], lr=0.1)
+    >>> (100 * w**2).backward()
+    >>> optimizer.step()
+    >>> round(w.data, 6)
+    2.9
 
     Args:
         parameters: the Values to train, such as `model.parameters()`.
@@ -221,10 +235,17 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose pull towards 0 is apart from the gradient: p ← p · (1 - lr · weight_decay), then Adam's step.
+    """Step as Adam does, with the pull towards 0 apart from the gradient: p ← p · (1 - lr · weight_decay) before it.
 
     With PyTorch's formula and defaults (`torch.optim.AdamW`); by I. Loshchilov and F. Hutter, ICLR 2019. The arguments
     and errors are those of `Adam`.
+
+    >>> w = Value(3.0)
+    >>> optimizer = AdamW([w], lr=0.1, weight_decay=0.5)
+    >>> (100 * w**2).backward()
+    >>> optimizer.step()
+    >>> round(w.data, 6)
+    2.75
     """
 
     def __init__(

@@ -28,7 +28,11 @@ OF_CLASSES = (cross_entropy, hinge_loss, binary_cross_entropy_with_logits)  # lo
 
 @dataclass(frozen=True)
 class Epoch:
-    """What was measured over one epoch. Training figures are means over its steps, as the parameters moved."""
+    """Hold what was measured over one epoch. Training figures are means over its steps, as the parameters moved.
+
+    >>> print(Epoch(epoch=1, steps=20, loss=0.5, accuracy=0.9, held_out_loss=None, held_out_accuracy=None))
+    epoch 1: loss 0.5000, accuracy 90.0%
+    """
 
     epoch: int  # 1 for the first
     steps: int  # steps taken since the start of the training
@@ -50,7 +54,14 @@ class Epoch:
 
 @dataclass(repr=False)
 class History:
-    """The loss of every step's mini-batch, before the step, and an `Epoch` for every epoch."""
+    """Hold the loss of every step's mini-batch, before the step, and an `Epoch` for every epoch.
+
+    >>> import micrograd_like as mg
+    >>> model = mg.Neuron(1, nonlin=False, rng=0)
+    >>> history = fit(model, [([1.0], 2.0)], mg.mse_loss, mg.SGD(model.parameters(), lr=0.1), epochs=3, correct=None)
+    >>> len(history.losses), len(history.epochs)
+    (3, 3)
+    """
 
     losses: list[float] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
@@ -62,9 +73,17 @@ class History:
 
 @dataclass
 class Step:
-    """What a callback sees: the loss of a mini-batch with its graph and gradients, before the parameters move.
+    """Show a callback the loss of a mini-batch with its graph and gradients, before the parameters move.
 
     A callback may set `stop`, and change gradients. What the loop itself goes by it must leave as it is.
+
+    >>> import micrograd_like as mg
+    >>> model = mg.Neuron(1, nonlin=False, rng=0)
+    >>> def until_small(step):
+    ...     step.stop = step.loss.data < 0.01
+    >>> optimizer = mg.SGD(model.parameters(), lr=0.1)
+    >>> fit(model, [([1.0], 2.0)], mg.mse_loss, optimizer, epochs=99, correct=None, callbacks=[until_small])
+    History of 7 steps, epoch 7: loss 0.0037
     """
 
     number: int  # 0 for the first
@@ -106,9 +125,13 @@ def evaluate(
     loss: Callable[[Any, Any], Any],
     correct: Callable[[Any, Any], bool] | bool | None = None,
 ) -> tuple[float, float | None]:
-    """(mean loss, share of correct outputs) of a model over samples.
+    """Return (mean loss, share of correct outputs) of a model over samples.
 
     `data` and `correct` are as for `fit`; the share is None where outputs do not mean classes.
+
+    >>> from micrograd_like import hinge_loss
+    >>> evaluate(lambda x: 2 * x[0], [([1.0], 1), ([0.25], 1), ([-1.0], 1)], hinge_loss)
+    (1.1666666666666667, 0.6666666666666666)
     """
     samples = _samples("data", data)
     a_function("model", model), a_function("loss", loss)

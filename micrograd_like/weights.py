@@ -27,6 +27,14 @@ def save_weights(model: Module, path: str | os.PathLike[str]) -> None:
     A list of parameters such as `layers[0].neurons[2].w` is one tensor of float64 of shape (its length,), a single
     parameter such as `layers[0].neurons[2].b` one of shape ().
 
+    >>> import micrograd_like as mg, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "neuron.safetensors"
+    >>> neuron, other = mg.Neuron(2, rng=0), mg.Neuron(2, rng=1)
+    >>> save_weights(neuron, path)
+    >>> load_weights(other, path)
+    >>> other.state_dict() == neuron.state_dict()
+    True
+
     Raises:
         ValueError: a parameter is not a finite float, or there is none; or the path leads to what is no file.
         TypeError: it is no model.
@@ -72,6 +80,13 @@ def _replace(path: str, content: bytes) -> None:
 
 def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     """Set the model's parameters from a file that `save_weights` wrote; all of them or, on an error, none.
+
+    >>> import micrograd_like as mg, tempfile, pathlib
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "neuron.safetensors"
+    >>> save_weights(mg.Neuron(2, rng=0), path)
+    >>> load_weights(mg.Neuron(3), path)
+    Traceback (most recent call last):
+    ValueError: expected w as floats of shape (3,), got float64 of shape (2,)
 
     Raises:
         ValueError: the file is not a safetensors file, or a name, a shape, a type or a number in it does not fit.

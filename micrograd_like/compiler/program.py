@@ -75,11 +75,18 @@ def _shape(name: str, shape: Any) -> tuple[int, ...]:
 
 
 class Program:
-    """A compiled function. Inputs are arrays, or lists, with one row for each sample; numbers are 64-bit floats.
+    """Run a compiled function. Inputs are arrays, or lists, with one row for each sample; numbers are 64-bit floats.
 
     Its parameters are the Values it was compiled with: each call reads them, `train` moves them. With `at=theta` a call
     takes their numbers from a vector instead, in the order of `parameters`, which suits SciPy and every other outer
     loop. Threads may call a program side by side. It pickles as its loops, and is compiled again where it is loaded.
+
+    >>> import micrograd_like as mg
+    >>> w = mg.Value(2.0)
+    >>> program = mg.compile(lambda x, y: (w * x - y) ** 2, [w], x=(), y=())
+    >>> loss, gradient = program.gradient([1.0, 2.0], [3.0, 3.0])
+    >>> loss, gradient.tolist()
+    (1.0, [1.0])
     """
 
     def __init__(self, parts: Parts, recorded: Trace, parameters: Sequence[Value], cached: bool = True) -> None:

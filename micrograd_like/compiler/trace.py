@@ -41,7 +41,15 @@ _changed: dict[int, tuple[Value, object]] = {}  # parameters that are symbols, a
 
 
 class TraceError(TypeError):
-    """A function asked for something that a traced program cannot record."""
+    """Report that a function asked for something that a traced program cannot record.
+
+    >>> import micrograd_like as mg
+    >>> try:
+    ...     mg.compile(lambda x: x if x > 0 else 0.0, [], x=())
+    ... except TraceError as error:
+    ...     print("a traced value cannot be compared" in str(error))
+    True
+    """
 
 
 class _NumberError(TraceError, AttributeError):

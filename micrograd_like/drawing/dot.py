@@ -27,7 +27,7 @@ PX = 72  # to the inch, Graphviz's unit of a box's size
 
 
 def trace(root: Value) -> tuple[KeysView[Value], KeysView[tuple[Value, Value]]]:
-    """The nodes, and the edges (operand, result), that a value was computed from.
+    """Return the nodes, and the edges (operand, result), that a value was computed from.
 
     Both are sets that keep the order of the computation.
 

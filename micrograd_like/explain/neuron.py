@@ -20,7 +20,15 @@ from micrograd_like.nn import Neuron
 
 @dataclass(frozen=True)
 class Connection:
-    """A weight with its input, or the bias, whose input is 1."""
+    """Hold a weight with its input, or the bias, whose input is 1.
+
+    >>> import micrograd_like as mg
+    >>> neuron = mg.Neuron(1, nonlin=False, rng=0)
+    >>> neuron.load_state_dict({"w[0]": 2.0, "b": 1.0})
+    >>> bias = explain_neuron((neuron([3.0]) - 5.0) ** 2, neuron).bias
+    >>> bias.value, bias.inputs, bias.gradient, bias.without
+    (1.0, (1,), 4.0, -3.0)
+    """
 
     name: str
     value: Number
@@ -31,7 +39,15 @@ class Connection:
 
 @dataclass(frozen=True, repr=False)
 class NeuronReport(Report):
-    """A neuron's connections, the strongest first: by what the loss would lose or gain without them."""
+    """List a neuron's connections, the strongest first: by what the loss would lose or gain without them.
+
+    >>> import micrograd_like as mg
+    >>> neuron = mg.Neuron(1, nonlin=False, rng=0)
+    >>> neuron.load_state_dict({"w[0]": 2.0, "b": 1.0})
+    >>> report = explain_neuron((neuron([3.0]) - 5.0) ** 2, neuron)
+    >>> report.deltas, [connection.name for connection in report.by_strength]
+    ((4.0,), ['w[0]', 'b'])
+    """
 
     name: str
     deltas: tuple[Number, ...]  # δ for each use of the neuron
@@ -79,7 +95,7 @@ class NeuronReport(Report):
 
 
 def explain_neuron(loss: Value, neuron: Neuron) -> NeuronReport:
-    """What a neuron's weights and bias feel of the loss, and which of its connections are strong.
+    """Tell what a neuron's weights and bias feel of the loss, and which of its connections are strong.
 
     The neuron is one of this library, or anything with its attributes `w` (weights) and `b`; the sum may have been
     recorded as one node or as products that are added up. Costs a gradient through what depends on the neuron, and an

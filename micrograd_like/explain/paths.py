@@ -25,7 +25,15 @@ from micrograd_like.ieee import Number
 
 @dataclass(frozen=True)
 class Edge:
-    """One use of a node by another, with the derivative of the user with respect to it."""
+    """Name one use of a node by another, with the derivative of the user with respect to it.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> edge = paths(loss, w).largest(1)[0].edges[0]
+    >>> edge.source.label, edge.target.op, edge.derivative
+    ('w', ops.mul, 3.0)
+    """
 
     source: Value
     target: Value
@@ -34,7 +42,15 @@ class Edge:
 
 @dataclass(frozen=True)
 class Path:
-    """A way from the parameter to the loss, and what it contributes to the gradient."""
+    """Follow one way from the parameter to the loss, and what it contributes to the gradient.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> way = paths(loss, w).largest(1)[0]
+    >>> way.product, [edge.derivative for edge in way.edges]
+    (6.0, [3.0, 1.0, 1.0, 2.0])
+    """
 
     edges: tuple[Edge, ...]
     product: Number  # of the derivatives along the edges
@@ -55,7 +71,14 @@ class Path:
 
 
 class Paths(Report):
-    """The paths from a parameter to the loss. Iterating gives them one by one, the largest product (in size) first."""
+    """List the paths from a parameter to the loss. Iterating gives them one by one, the largest product first.
+
+    >>> from micrograd_like import Value
+    >>> w = Value(3.0, label="w")
+    >>> found = paths(w * w + w, w)
+    >>> [way.product for way in found], w.grad
+    ([3.0, 3.0, 1.0], 0)
+    """
 
     def __init__(self, loss: Value, parameter: Value | str) -> None:
         replay = Replay(check_loss(loss))
@@ -163,7 +186,7 @@ class Paths(Report):
 
 
 def paths(loss: Value, parameter: Value | str) -> Paths:
-    """Every path from a parameter (or any node, or its label) to the loss; their products add up to the gradient.
+    """Find every path from a parameter (or any node, or its label) to the loss; their products add up to the gradient.
 
     The number of paths and the sums cost one walk over what depends on the parameter; each path listed costs its length
     times the number of branches on its way (and a logarithm).

@@ -79,7 +79,14 @@ class Table:
 
 
 class Report(ABC):
-    """An answer that prints as an aligned table, shows itself in a notebook and draws itself."""
+    """Print an answer as an aligned table, show it in a notebook and draw it.
+
+    >>> from micrograd_like import Value, what_if
+    >>> w = Value(2.0, label="w")
+    >>> report = what_if(w * w, {w: 3.0})
+    >>> isinstance(report, Report), report.title
+    (True, 'The loss would rise from 4 to 9: +5')
+    """
 
     @property
     @abstractmethod

@@ -16,7 +16,13 @@ from micrograd_like.ieee import Number
 
 @dataclass(frozen=True)
 class SampleShare:
-    """One sample's loss, and its pull on the parameter."""
+    """Say how large one sample's loss is, and how it pulls on the parameter.
+
+    >>> from micrograd_like import Value
+    >>> w = Value(2.0, label="w")
+    >>> [(pull.loss, pull.gradient) for pull in sample_shares([(w - 1.0) ** 2, (w - 5.0) ** 2], w).samples]
+    [(1.0, 2.0), (9.0, -6.0)]
+    """
 
     name: str
     loss: Number
@@ -25,7 +31,14 @@ class SampleShare:
 
 @dataclass(frozen=True, repr=False)
 class SampleShares(Report):
-    """The gradient of a sum of losses as a sum over the samples; `samples` are in the order given."""
+    """Split the gradient of a sum of losses over the samples; `samples` are in the order given.
+
+    >>> from micrograd_like import Value
+    >>> w = Value(2.0, label="w")
+    >>> shares = sample_shares([(w - 1.0) ** 2, (w - 5.0) ** 2], w)
+    >>> shares.gradient, shares.mean
+    (-4.0, -2.0)
+    """
 
     parameter: str
     samples: tuple[SampleShare, ...]
@@ -72,7 +85,7 @@ class SampleShares(Report):
 
 
 def sample_shares(losses: Iterable[Value], parameter: Value | str, names: Sequence[str] | None = None) -> SampleShares:
-    """A parameter's gradient split over the samples: how each sample's loss pulls on it.
+    """Split a parameter's gradient over the samples: how each sample's loss pulls on it.
 
     `names` are the samples' names, their numbers by default. Costs a walk over each sample's graph and, through what
     depends on the parameter, a gradient.

@@ -35,7 +35,15 @@ from micrograd_like.ieee import Number, as_float, number
 
 @dataclass(frozen=True, repr=False)
 class Slice(Report):
-    """The loss along one parameter, all others held."""
+    """Follow the loss along one parameter, all others held.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> curve = loss_slice(loss, w, span=1.0, lr=0.01)
+    >>> curve.gradient, curve.curvature, curve.tangent(2.5), curve.parabola(2.5)
+    (6.0, 18.0, 4.0, 6.25)
+    """
 
     name: str
     value: Number  # the parameter's, where it is
@@ -142,10 +150,16 @@ def _name_line(axes: Any, word: str, xs: Sequence[float], ys: Sequence[float], e
 
 
 def small_multiples(loss: Value, parameters: Parameters, lr: Any, *, span: Any = None, count: int = 12) -> Plot:
-    """Draw a slice of the loss for each of the parameters that a step would change it most through, largest effect first.
+    """Draw a slice of the loss for each of the parameters that a step would change it most through.
 
     All slices have one scale, so that steep is steep. A full diamond is where the step really ends, a hollow one where
     the gradient promised that it would.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> small_multiples(loss, [w, b], lr=0.01).title
+    'With learning rate 0.01, none of these 2 parameters would raise the loss alone'
 
     Args:
         loss: a recorded loss.
@@ -258,7 +272,15 @@ def _scale(value: Number) -> Number:
 
 @dataclass(frozen=True, repr=False)
 class Contour(Report):
-    """The loss over two parameters, all others held, with the way that gradient descent takes in this plane."""
+    """Map the loss over two parameters, all others held, with the way that gradient descent takes in this plane.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> valley = loss_contour(loss, w, b, span=1.0, points=3)
+    >>> valley.xs, valley.losses[0]
+    ((1.0, 2.0, 3.0), (9.0, 0.0, 9.0))
+    """
 
     names: tuple[str, str]
     xs: tuple[Number, ...]  # of the first parameter
@@ -304,12 +326,19 @@ def loss_contour(
     steps: int = 20,
     points: int = 41,
 ) -> Contour:
-    """The loss over a square of two parameters, and the way of gradient descent in it.
+    """Evaluate the loss over a square of two parameters, and follow gradient descent in it.
 
     The square reaches from `span` below each parameter's value to `span` above, with `points` values a side. With a
     learning rate, `steps` steps of gradient descent on these two parameters alone are followed (so that the path lies on
     the surface drawn), up to the first that leaves the finite numbers. Costs an evaluation of what depends on the two for
     each point, and a gradient for each step.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> valley = loss_contour(loss, w, b, span=1.0, lr=0.01, steps=3)
+    >>> [round(at, 3) for _, _, at in valley.path]
+    [1.0, 0.64, 0.41, 0.262]
 
     Raises:
         TypeError: the loss is not a Value, a parameter neither a Value nor a label, or span or lr no number.

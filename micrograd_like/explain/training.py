@@ -15,7 +15,15 @@ from micrograd_like.training import Step
 
 @dataclass(slots=True)
 class ParameterTotal:
-    """What one parameter did in all explained steps together. Changes are of the loss: below 0 is for the better."""
+    """Say what one parameter did in all explained steps together. Changes are of the loss: below 0 is for the better.
+
+    >>> import micrograd_like as mg
+    >>> model, watch = mg.MLP(1, [1], rng=1), ExplainSteps()
+    >>> optimizer = mg.SGD(model.parameters(), lr=0.1)
+    >>> _ = mg.fit(model, [([1.0], 2.0)], mg.mse_loss, optimizer, epochs=6, correct=None, callbacks=[watch])
+    >>> [(total.name, total.helped) for total in watch.by_share]
+    [('layers[0].neurons[0].w[0]', 6), ('layers[0].neurons[0].b', 6)]
+    """
 
     name: str
     share: Number = 0
@@ -25,7 +33,7 @@ class ParameterTotal:
 
 
 class ExplainSteps(Report):
-    """A callback for `fit` that explains every so many steps, with the move that the optimizer really makes.
+    """Explain every so many steps of `fit`, as a callback, with the move that the optimizer really makes.
 
     A step is explained for the loss of its own mini-batch. Memory stays bounded: a few sums for each parameter, and the
     reports of the last steps that were explained. Costs an `explain_move` for each of those steps.

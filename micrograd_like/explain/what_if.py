@@ -17,7 +17,14 @@ from micrograd_like.ieee import Number, as_float, number
 
 @dataclass(frozen=True)
 class NodeChange:
-    """A node that changed, old beside new."""
+    """Show how a node changed, old beside new.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> [(change.name, change.before, change.after) for change in what_if(loss, {"w": 1.0}).changed]
+    [('w', 2.0, 1.0), ('*', 6.0, 3.0), ('+', 5.0, 2.0), ('-', 1.0, -2.0), ('**', 1.0, 4.0)]
+    """
 
     node: Value
     before: Number
@@ -31,7 +38,17 @@ class NodeChange:
 
 @dataclass(frozen=True, repr=False)
 class WhatIf(Report):
-    """The loss with other numbers, and every node that changed, in the order of the computation."""
+    """Compare the loss with what it would be at other numbers.
+
+    `changed` are the nodes that would have other numbers, in the order of the computation.
+
+    >>> from micrograd_like import Value
+    >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
+    >>> loss = (w * 3.0 + b - 4.0) ** 2
+    >>> report = what_if(loss, {"w": 1.0})
+    >>> report.before, report.after, report.change
+    (1.0, 4.0, 3.0)
+    """
 
     before: Number
     after: Number
@@ -67,7 +84,7 @@ class WhatIf(Report):
 
 
 def what_if(loss: Value, values: Mapping[Any, Any]) -> WhatIf:
-    """The loss if some of its nodes had other numbers; the graph itself stays as it is.
+    """Evaluate the loss as if some of its nodes had other numbers; the graph itself stays as it is.
 
     A parameter or any other node may be set, by the Value or its label: an inner node that is set no longer depends on its
     operands, so `what_if(loss, {neuron_output: 0})` shows the loss without a neuron. Costs the evaluation of what depends

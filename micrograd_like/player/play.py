@@ -39,7 +39,7 @@ Sample = tuple[Any, Any]
 
 
 class Page:
-    """A live page: one HTML file that needs no network. `save` it, `show` it, or let a notebook show it.
+    """Hold a live page: one HTML file that needs no network. `save` it, `show` it, or let a notebook show it.
 
     >>> x = Value(3.0, label="x")
     >>> page = play((x - 1) ** 2)
@@ -127,7 +127,7 @@ def play(
     title: str = "",
     hints: Iterable[str] = (),
 ) -> Page:
-    """A page in which every number can be grasped, and everything that depends on it answers.
+    """Make a page in which every number can be grasped, and everything that depends on it answers.
 
     `play(loss)` plays a recorded graph, scalar by scalar: forward, backward, and steps of plain gradient descent.
     `play(model, data, loss, optimizer)` plays a training, with the samples in the order of `fit`: the page trains the

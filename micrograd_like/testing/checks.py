@@ -32,7 +32,16 @@ SHOWN_NODES = 12
 
 
 class GradcheckError(AssertionError):
-    """A gradient differs from its reference. `node` is where the difference begins, if that is known."""
+    """Report that a gradient differs from its reference. `node` is where the difference begins, if that is known.
+
+    >>> from micrograd_like import Value
+    >>> wrong = lambda x: x * x.data  # the second x is a plain number: half of the derivative is lost
+    >>> try:
+    ...     gradcheck(wrong, [Value(3.0)])
+    ... except GradcheckError as error:
+    ...     print(str(error).splitlines()[0])
+    the derivative by input 0 is wrong
+    """
 
     def __init__(self, message: str, node: Value | None = None) -> None:
         super().__init__(message)
@@ -40,7 +49,15 @@ class GradcheckError(AssertionError):
 
 
 class NondifferentiableError(GradcheckError):
-    """The function has a kink at the point, and strictness was asked for. `node` is the operation that has it."""
+    """Report that the function has a kink at the point, and strictness was asked for. `node` is its operation.
+
+    >>> from micrograd_like import Value, relu
+    >>> try:
+    ...     gradcheck(relu, [Value(0.0)], strict=True)
+    ... except NondifferentiableError as error:
+    ...     print(error.node.op)
+    ops.relu
+    """
 
 
 def gradcheck(

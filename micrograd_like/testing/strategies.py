@@ -47,12 +47,25 @@ def _without_dust(x: float) -> float:
 
 
 def special_floats() -> SearchStrategy[float]:
-    """The floats where arithmetic goes wrong: ±0, subnormals, neighbours of 1, huge ones, ±inf and nan."""
+    """Draw the floats where arithmetic goes wrong: ±0, subnormals, neighbours of 1, huge ones, ±inf and nan.
+
+    >>> from hypothesis import given
+    >>> @given(special_floats())
+    ... def test(x):
+    ...     assert x + 0.0 == x or x != x
+    >>> test()
+    """
     return st.sampled_from(SPECIAL)
 
 
 def away_from_kinks(margin: float = 0.125, *, max_value: float = LARGEST) -> SearchStrategy[float]:
-    """Floats of either sign whose size is at least `margin` and at most `max_value`; none has to be thrown away.
+    """Draw floats of either sign whose size is at least `margin` and at most `max_value`; none has to be thrown away.
+
+    >>> from hypothesis import given
+    >>> @given(away_from_kinks(0.5))
+    ... def test(x):
+    ...     assert abs(x) >= 0.5
+    >>> test()
 
     Raises:
         ValueError: the margin or max_value is not a finite number above 0, or the margin is above max_value.
@@ -67,7 +80,7 @@ def away_from_kinks(margin: float = 0.125, *, max_value: float = LARGEST) -> Sea
 
 
 def values(*, data: Any = None, labels: Any = "") -> SearchStrategy[Value]:
-    """Leaves. `data` and `labels` are values or strategies; data by default floats of a size up to 10.
+    """Draw leaves. `data` and `labels` are values or strategies; data by default floats of a size up to 10.
 
     >>> from hypothesis import given
     >>> @given(values(data=st.integers(0, 3), labels="x"))
@@ -83,7 +96,17 @@ Operand = int | float  # the number of an earlier result (inputs first), or a co
 
 @dataclass(frozen=True)
 class Expression:
-    """A program and a point to run it at. Calling it runs it; `repr` is Python code that can be pasted."""
+    """Run a program at a point. Calling it runs it on other inputs; `repr` is Python code that can be pasted.
+
+    >>> square = Expression((3.0,), ((ops.mul, (0, 0)),))
+    >>> square(2.0), square(*square.values).data
+    (4.0, 9.0)
+    >>> print(square)
+    def f(x0):
+        v0 = x0 * x0
+        return v0
+    y = f(Value(3.0))
+    """
 
     inputs: tuple[float, ...]
     steps: tuple[tuple[Operation, tuple[Operand, ...]], ...]
@@ -227,10 +250,16 @@ def expressions(
     leaves: Any = None,
     margin: float = 0.0,
 ) -> Expression:
-    """Random programs with shared intermediate results, at a point where everything is defined and finite.
+    """Draw random programs with shared intermediate results, at a point where everything is defined and finite.
 
     An operand that would leave an operation's domain, or make a number too large, is first shifted or scaled by a
     constant, so no example is thrown away. `gradcheck(expression, expression.values)` checks one.
+
+    >>> from hypothesis import given
+    >>> @given(expressions())
+    ... def test(program):
+    ...     assert math.isfinite(program(*program.inputs))
+    >>> test()
 
     Args:
         operations: rows to choose from; all by default. Shifts and scales use add and mul besides.
@@ -257,7 +286,14 @@ def expressions(
 
 
 def mlps(*, nin: Any = None, nouts: Any = None, activations: Any = None, seeds: Any = None) -> SearchStrategy[MLP]:
-    """Small networks. Each argument is a value or a strategy: inputs, layer sizes, activation, seed of the weights."""
+    """Draw small networks. An argument is a value or a strategy: inputs, layer sizes, activation, seed of the weights.
+
+    >>> from hypothesis import given
+    >>> @given(mlps(nin=2, nouts=[3, 1]))
+    ... def test(model):
+    ...     assert len(model.parameters()) == 13
+    >>> test()
+    """
     return st.builds(
         MLP,
         st.integers(1, 3) if nin is None else _strategy(nin),
@@ -277,7 +313,13 @@ def datasets(
     max_size: int = 5,
     elements: Any = None,
 ) -> list[tuple[list[float], Any]]:
-    """Lists of (inputs, target) samples, every one with as many inputs.
+    """Draw lists of (inputs, target) samples, every one with as many inputs.
+
+    >>> from hypothesis import given
+    >>> @given(datasets(nin=2))
+    ... def test(samples):
+    ...     assert all(len(inputs) == 2 for inputs, target in samples)
+    >>> test()
 
     Args:
         nin: inputs per sample, a number or a strategy.
