@@ -20,6 +20,11 @@ def load_digits(classes: Iterable[int] = range(10), held_out: float = 0.2, seed:
     The 1,797 images of 8×8 pixels are the test set of the UCI "Optical Recognition of Handwritten Digits"
     (E. Alpaydin and C. Kaynak, 1998), shipped with scikit-learn. Every class has the same share in both parts.
 
+    >>> training, held_out = load_digits([0, 1], seed=0)
+    >>> pixels, digit = training[0]
+    >>> len(training), len(held_out), len(pixels), digit in (0, 1)
+    (288, 72, 64, True)
+
     Args:
         classes: which digits.
         held_out: the share of the images that is held out, between 0 and 1.
@@ -45,6 +50,10 @@ def load_digits(classes: Iterable[int] = range(10), held_out: float = 0.2, seed:
 
 def make_moons(n_samples: int = 100, noise: float = 0.1, seed: int = 0) -> Samples:
     """Make two interleaved half circles: pairs ([x, y], class), where the class is -1 or 1.
+
+    >>> samples = make_moons(4, noise=0.0)
+    >>> sorted(side for _, side in samples)
+    [-1, -1, 1, 1]
 
     Raises:
         ValueError: n_samples is not at least 2, noise is negative or not finite, or the seed not from 0 to 2³² - 1.

@@ -108,6 +108,12 @@ class Attention(Module):
     their values, mixed in these shares, are what it sees (A. Vaswani et al., 2017; in PyTorch
     `scaled_dot_product_attention(…, is_causal=True)` between four `Linear`s).
 
+    >>> from micrograd_like import Value
+    >>> attention = Attention(4, 2, rng=0)
+    >>> text = [[Value(1.0), Value(0.0), Value(0.0), Value(2.0)] for _ in range(3)]
+    >>> len(attention(text)), len(attention(text)[0])
+    (3, 4)
+
     Args:
         width: how many numbers a position has.
         heads: how many comparisons are made side by side, each on its part of the numbers.
@@ -165,6 +171,12 @@ class Attention(Module):
 class Block(Module):
     """Look around, then think: attention, then two layers with a ReLU between; each adds to what was there.
 
+    >>> from micrograd_like import Value
+    >>> block = Block(4, 2, rng=0)
+    >>> text = [[Value(1.0), Value(0.0), Value(0.0), Value(2.0)] for _ in range(3)]
+    >>> len(block(text)), len(block(text)[0]), len(block.parameters())
+    (3, 4, 192)
+
     Args:
         width: how many numbers a position has.
         heads: those of its `Attention`.
@@ -191,7 +203,7 @@ def _added(x: Position, y: Position) -> Position:
 
 
 class GPT(Module):
-    """A small GPT: from the tokens of a text so far, scores for the next one, at every position at once.
+    """Score the next token at every position of a text at once: a small GPT.
 
     The sizes of microgpt are the defaults; with 27 tokens they make 4,192 parameters.
 
@@ -262,6 +274,10 @@ def generate(
     model: GPT, start: int, *, stop: int | None = None, temperature: float = 1.0, rng: random.Random | int = 0
 ) -> list[int]:
     """Invent a text: token after token, each drawn with the probability that the model gives it.
+
+    >>> text = generate(GPT(27, rng=0), 0, rng=1)
+    >>> len(text), all(0 <= token < 27 for token in text), text == generate(GPT(27, rng=0), 0, rng=1)
+    (16, True, True)
 
     Args:
         model: a trained model.
