@@ -59,7 +59,7 @@ def test_a_pickled_table_still_runs() -> None:
 
 
 def test_programs_that_are_gone_leave_no_memory_behind() -> None:
-    """A hundred programs, compiled, run and freed, in a process of their own."""
+    """Hundreds of programs, compiled, run and freed, in a process of their own."""
     script = """
 import gc, resource
 import micrograd_like as mg
@@ -71,9 +71,12 @@ def programs(n):
         p = mg.Value(float(k))
         mg.compile(lambda x: (p * x).tanh(), [p], cached=False, x=()).gradient([1.0, 2.0])
 programs(30)
-before = used()
-programs(100)
-print(used() - before)
+grown = []
+for _ in range(2):  # the first hundred may still find out how much room they need
+    before = used()
+    programs(100)
+    grown.append(used() - before)
+print(min(grown))
 """
     if not Path("/proc/self/statm").exists():
         pytest.skip("memory is read from /proc")

@@ -11,7 +11,7 @@ PACKAGE = Path(micrograd_like.__file__).parent
 
 # From the bottom to the top. A module imports only from lines above its own, or from its own.
 LEVELS = [
-    {"_extras", "caller", "checks", "ieee", "graph", "order"},
+    {"_extras", "caller", "checks", "ieee", "jobs", "graph", "order"},
     {"data"},
     {"ops"},
     {"engine"},
@@ -27,7 +27,7 @@ LEVELS = [
 # The same of the compiler's own files: its stages, one after the other, and what runs them.
 COMPILER = [
     *["spaces", "trace", "flow", "loops", "affine", "nest", "sums", "adjoint"],
-    *["writer", "machine", "emit", "gradients", "blocks", "entry", "steps"],
+    *["writer", "machine", "emit", "gradients", "blocks", "steps", "fields", "shards", "entry"],
     *["native", "pipeline", "objects", "arrays", "runtime", "train", "program", "fitting", "__init__"],
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -1,39 +1,28 @@
-"""Stage 10, entry: what Python calls, down to the training loop itself.
+"""Stage 11, entry: what Python calls, down to the training loop itself.
 
-The main module has `run`: for every mini-batch the section that all samples share, the blocks, the mean loss, and where
-training is asked for the optimizer's step, a function of its own (steps.py). `read` fetches the parameters' numbers
-(objects.py), `read_and_run` does both at once, and `look` finds a sample whose whole numbers pick what is not there.
+The main module has `run`: for every mini-batch the section that all samples share, the shards (shards.py), the mean
+loss, and where training is asked for the optimizer's step, a function of its own (steps.py). `help` is what other
+threads call meanwhile. `read` fetches the parameters' numbers (objects.py), `read_and_run` does both at once, and `look`
+finds a sample whose whole numbers pick what is not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from micrograd_like.compiler import shards
 from micrograd_like.compiler.blocks import Parts, section
 from micrograd_like.compiler.emit import Shape
+from micrograd_like.compiler.fields import FORWARD, GRADIENT, TRAIN, Entry
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.spaces import ADJOINT, NODE, TEMPORARY
-from micrograd_like.compiler.writer import Writer
+from micrograd_like.compiler.steps import padded
 
-# What the main module is told, eight bytes each. What changes from call to call comes first.
-CALL = (
-    "mode", "samples", "batch", "steps", "steps_per_epoch", "stride", "rows", "inputs", "block", "lanes", "most",
-    "update", "rates", "rates_stride", "state",
-)  # fmt: skip
-FIELDS = (
-    *CALL, "params", "shared", "consts", "tables", "gradient", "outputs", "losses", "frames", "values",
-    "data_offset", "type_offset", "number_offset", "float_type",
-)  # fmt: skip
-COUNTS = frozenset((
-    "mode", "samples", "batch", "steps", "steps_per_epoch", "stride", "lanes", "most", "rates_stride",
-    "data_offset", "type_offset", "number_offset",
-))  # fmt: skip
-FORWARD, GRADIENT, TRAIN = range(3)
 EIGHT = "<8 x double>"
 
 
 def main_module(parts: Parts, check: bool) -> str:
-    """The module with `run`, `read`, both at once, and `look`."""
+    """The module with `run`, `help`, `read`, reading and running at once, and `look`."""
     shape = Shape(1, 1, 8)
     shared = parts.shared
     checked = None
@@ -44,6 +33,9 @@ def main_module(parts: Parts, check: bool) -> str:
             TEMPORARY: shared.backward.temporaries,
         }
     texts, used = section(shared, shape, parts, 0, checked, "shared_")
+    for text, needs in shards.definitions(parts):
+        texts.append(text)
+        used |= needs
     functions: dict[str, Callable[[Entry, Parts], str]] = {
         "run": _run, "read": _read, "read_and_run": _read_and_run, "look": _look,
     }  # fmt: skip
@@ -56,57 +48,34 @@ def main_module(parts: Parts, check: bool) -> str:
     return "\n".join([*texts, *definitions(used), ATTRIBUTES])
 
 
-class Entry(Writer):
-    """Writes a function that is given the fields, and answers with an integer."""
-
-    def __init__(self) -> None:
-        super().__init__(1, contract=False)
-        self.label("entry")
-
-    def fields(self, *names: str) -> list[str]:
-        """What these fields hold."""
-        return [self.load("i64" if name in COUNTS else "ptr", "%fields", FIELDS.index(name)) for name in names]
-
-    def load(self, kind: str, pointer: str, index: int | str = 0) -> str:
-        """The index-th of the things of eight bytes that lie there."""
-        return self.put(f"load {kind}, ptr {self.at('i64', pointer, index)}, align 8")
-
-    def smallest(self, x: str, y: str) -> str:
-        self.used.add("declare i64 @llvm.umin.i64(i64, i64)")
-        return self.put(f"call i64 @llvm.umin.i64(i64 {x}, i64 {y})")
-
-    def integers_of(self, instruction: str, x: str, y: int | str) -> str:
-        return self.put(f"{instruction} i64 {x}, {y}")
-
-
 def _run(w: Entry, parts: Parts) -> str:
     """1 where a gradient was asked for and one of its numbers is nan, else 0."""
-    mode, steps, gradient, losses, params = w.fields("mode", "steps", "gradient", "losses", "params")
-    shared, consts, tables, outputs = w.fields("shared", "consts", "tables", "outputs")
-    slots = parts.shared.slots
-    adjoints, scratch = w.at("double", shared, slots), w.at("double", shared, 2 * slots)
-    wants, trains = w.put(f"icmp ne i64 {mode}, {FORWARD}"), w.put(f"icmp eq i64 {mode}, {TRAIN}")
-    pointers = ", ".join(
-        f"ptr {p}"
-        for p in ("null", shared, adjoints, scratch, params, "null", consts, gradient, "null", tables)
-    )  # fmt: skip
-    arguments = f"{pointers}, i64 1"
+    mode, steps, gradient, losses, params, desks, call = w.fields(
+        "mode", "steps", "gradient", "losses", "params", "desks", "call"
+    )
+    wants, trains = w.is_so("ne", mode, FORWARD), w.is_so("eq", mode, TRAIN)
+    helped = w.is_so("ne", call, 0)
     w.when(wants, lambda: w.clear(gradient, 8 * parts.parameters))
+    before = w.when(helped, lambda: shards.open_call(w), "i64", "0")
 
     def step(number: str, _: Sequence[str]) -> list[str]:
-        w.do(f"call void @shared_forward({arguments})")
-        w.when(wants, lambda: w.clear(adjoints, 8 * slots))
-        loss = _samples(w, parts, number, adjoints) if parts.widths else _alone(w, parts, shared, outputs)
+        w.do(f"call void @shared_forward({shards.shared_arguments(w, parts, desks, gradient)})")
+        _, count, several = shards.batch(w, parts, number)
+        (chunk,) = w.fields("chunk")
+        alone = w.is_so("ule", several, chunk)
+        w.when(
+            alone,
+            lambda: w.do(
+                f"call void @shards(ptr %fields, ptr {desks}, i64 {number}, i64 0, i64 {several}, ptr {gradient})"
+            ),
+        )
+        w.when(w.put(f"xor i1 {alone}, true"), lambda: shards.publish(w, number, before, desks))
+        loss = w.load("double", gradient, padded(parts.parameters))
+        if parts.widths:
+            loss = w.strict("fdiv", loss, w.put(f"uitofp i64 {count} to double"))
         w.do(f"store double {loss}, ptr {w.at('double', losses, number)}, align 8")
-        w.when(wants, backward)
         w.when(trains, lambda: move(number))
         return []
-
-    def backward() -> None:
-        if not parts.widths:
-            w.do(f"store double 1.0, ptr {w.at('double', adjoints, parts.shared.outputs)}, align 8")
-        w.do(f"call void @shared_sweep({arguments})")
-        w.do(f"call void @shared_contribute({arguments})")
 
     def move(number: str) -> None:
         update, rates, stride, state = w.fields("update", "rates", "rates_stride", "state")
@@ -114,57 +83,8 @@ def _run(w: Entry, parts: Parts) -> str:
         w.do(f"call void {update}(ptr {params}, ptr {gradient}, ptr {state}, ptr {here})")
 
     w.loop(steps, [], step)
-    return w.when(w.put(f"icmp eq i64 {mode}, {GRADIENT}"), lambda: _any_nan(w, gradient, parts.parameters), "i64", "0")
-
-
-def _alone(w: Entry, parts: Parts, shared: str, outputs: str) -> str:
-    """The loss of a program without inputs."""
-    for k in range(parts.outputs):
-        value = w.load("double", shared, parts.shared.outputs + k)
-        w.do(f"store double {value}, ptr {w.at('double', outputs, k)}, align 8")
-    return w.load("double", shared, parts.shared.outputs)
-
-
-def _samples(w: Entry, parts: Parts, step: str, shared_adjoints: str) -> str:
-    """Run the blocks of a mini-batch; the mean of its losses, which are added from left to right."""
-    mode, samples, batch, per_epoch, stride, lanes, most = w.fields(
-        "mode", "samples", "batch", "steps_per_epoch", "stride", "lanes", "most"
-    )
-    rows, inputs, block, frames, params = w.fields("rows", "inputs", "block", "frames", "params")
-    shared, consts, tables, gradient, outputs = w.fields("shared", "consts", "tables", "gradient", "outputs")
-    within = w.integers_of("mul", w.integers_of("urem", step, per_epoch), batch)
-    before = w.integers_of("mul", w.integers_of("udiv", step, per_epoch), stride)
-    first = w.integers_of("add", before, within)
-    count = w.smallest(batch, w.integers_of("sub", samples, within))
-    last = w.integers_of("add", first, count)
-    number = w.put(f"uitofp i64 {count} to double")
-    share = w.strict("fdiv", "1.0", number)
-    each = w.integers_of("mul", lanes, most)
-
-    def run_block(done: str, _: Sequence[str]) -> list[str]:
-        start = w.integers_of("add", first, w.integers_of("mul", done, each))
-        left = w.integers_of("sub", w.integers_of("add", w.integers_of("sub", last, start), lanes), 1)
-        groups = w.smallest(w.integers_of("udiv", left, lanes), most)
-        w.do(
-            f"call void {block}(ptr {frames}, i64 {groups}, i64 {start}, i64 {last}, ptr {rows}, ptr {inputs}, "
-            f"ptr {params}, ptr {shared}, ptr {consts}, ptr {tables}, double {share}, ptr {gradient}, "
-            f"ptr {shared_adjoints}, ptr {outputs}, i64 {mode})"
-        )
-        return []
-
-    blocks = w.integers_of("udiv", w.integers_of("sub", w.integers_of("add", count, each), 1), each)
-    w.loop(blocks, [], run_block)
-    losses = w.at("double", outputs, w.integers_of("mul", first, parts.outputs))
-    start = w.load("double", losses)
-
-    def add(k: str, totals: Sequence[str]) -> list[str]:
-        place = w.integers_of("mul", w.integers_of("add", k, 1), parts.outputs)
-        return [w.strict("fadd", totals[0], w.load("double", losses, place))]
-
-    more = w.put(f"icmp ugt i64 {count}, 1")
-    others = w.integers_of("sub", count, 1)
-    total = w.when(more, lambda: w.loop(others, [("double", start)], add)[0], "double", start)
-    return w.strict("fdiv", total, number)
+    w.when(helped, lambda: shards.close_call(w))
+    return w.when(w.is_so("eq", mode, GRADIENT), lambda: _any_nan(w, gradient, parts.parameters), "i64", "0")
 
 
 def _any_nan(w: Entry, gradient: str, parameters: int) -> str:
@@ -236,4 +156,4 @@ def _look(w: Entry, parts: Parts) -> str:
     return w.loop(samples, [("i64", samples)], one)[0] if parts.gathers else samples
 
 
-__all__ = ["CALL", "FIELDS", "FORWARD", "GRADIENT", "TRAIN", "main_module"]
+__all__ = ["main_module"]

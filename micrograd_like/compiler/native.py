@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import hashlib
+import math
 import os
+import platform
 import stat
+import struct
 import sys
 import tempfile
 import threading
@@ -14,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from micrograd_like._extras import require
 from micrograd_like.compiler.machine import LIBRARY
@@ -46,6 +49,39 @@ def width() -> int:
     return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
 
 
+class Fingerprint(NamedTuple):
+    """What the last bits of a program's numbers depend on besides the program: equal ones compute equal bits."""
+
+    architecture: str
+    width: int  # doubles of a vector
+    fused: bool  # whether a product and a sum are rounded once
+    llvm: str
+    compiler: str  # a hash of this package's compiler
+    library: str  # a hash of what the C library's functions return at some hundred points
+
+    def differences(self, other: Fingerprint) -> list[str]:
+        """What differs, each as "width: 8 and 4"."""
+        return [f"{name}: {x} and {y}" for name, x, y in zip(self._fields, self, other, strict=True) if x != y]
+
+
+def fingerprint(lanes: int | None = None) -> Fingerprint:
+    """What the last bits depend on here, for vectors of so many doubles; None for this processor's."""
+    architecture = platform.machine().lower()
+    fused = "+fma" in host()[1].split(",") or architecture in ("arm64", "aarch64")
+    version = ".".join(map(str, llvm().llvm_version_info))
+    return Fingerprint(architecture, lanes or width(), fused, version, _sources()[:16], _library_bits())
+
+
+@cache
+def _library_bits() -> str:
+    points = [(-1) ** k * 1.07**k / 50 for k in range(100)]
+    values = [f(x) for f in (math.sin, math.cos, math.tanh) for x in points]
+    values += [math.log1p(abs(x)) for x in points] + [
+        math.pow(abs(x), y) for x, y in zip(points, points[::-1], strict=True) if abs(y) < 9
+    ]
+    return hashlib.sha256(struct.pack(f"<{len(values)}d", *values)).hexdigest()[:16]
+
+
 def _new_machine() -> Any:
     cpu, features = host()
     target = llvm().Target.from_default_triple()
@@ -61,7 +97,10 @@ def _library() -> dict[str, int]:
     handle = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
     if not hasattr(handle, "tanh"):
         handle = ctypes.CDLL(ctypes.util.find_library("m"))
-    return {name: ctypes.cast(getattr(handle, name), ctypes.c_void_p).value or 0 for name in LIBRARY}
+    functions = {name: getattr(handle, name) for name in LIBRARY}
+    windows = sys.platform == "win32"
+    functions["yield"] = ctypes.CDLL("kernel32").SwitchToThread if windows else ctypes.CDLL(None).sched_yield
+    return {name: ctypes.cast(function, ctypes.c_void_p).value or 0 for name, function in functions.items()}
 
 
 def machine_code(text: str, optimize: bool) -> bytes:

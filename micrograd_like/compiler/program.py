@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
 from typing import Any
 
+from micrograd_like import jobs
 from micrograd_like._extras import require
 from micrograd_like.checks import generator, whole_number
 from micrograd_like.compiler import native
 from micrograd_like.compiler.arrays import Inputs
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.pipeline import Stage, build, stages
-from micrograd_like.compiler.runtime import FORWARD, GRADIENT, Machine, Workspace
+from micrograd_like.compiler.runtime import ALONE, FORWARD, GRADIENT, Machine, Workspace
+from micrograd_like.compiler.shards import shard_size
 from micrograd_like.compiler.trace import Trace, check_parameters, trace
 from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
@@ -29,6 +31,7 @@ def compile(
     /,
     *,
     cached: bool = True,
+    width: int | None = None,
     **inputs: int | tuple[int, ...],
 ) -> Program:
     """Trace a function once, recover its loops, differentiate them and turn them into machine code.
@@ -46,6 +49,8 @@ def compile(
         parameters: the Values to differentiate by. Their numbers are read at every call of the program.
         cached: whether machine code is kept on disk (in the user's cache folder, or the one that the environment
             variable MICROGRAD_LIKE_CACHE names; "off" there switches the cache off everywhere).
+        width: the doubles of a vector, 2, 4 or 8; None for as many as the processor's vectors hold. The last bits of a
+            gradient depend on it: processors with unlike vectors agree at the narrowest width.
         inputs: per argument its size, for a list of that many numbers, or its shape, for nested lists; () for a
             single number. Without inputs the function is a loss over a whole data set, its numbers being constants.
 
@@ -58,7 +63,15 @@ def compile(
     checked = check_parameters(parameters)
     shapes = {name: _shape(name, shape) for name, shape in inputs.items()}
     recorded = trace(function, checked, shapes)
-    return Program(build(recorded), recorded, checked, cached)
+    return Program(build(recorded), recorded, checked, cached, _width(width))
+
+
+def _width(width: Any) -> int | None:
+    if width is not None and (width not in (2, 4, 8) or width > native.width()):
+        raise ValueError(
+            f"expected width as 2, 4 or 8 doubles, and at most this processor's {native.width()}; got {width!r:.60}"
+        )
+    return None if width is None else int(width)
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
@@ -79,7 +92,13 @@ class Program:
 
     Its parameters are the Values it was compiled with: each call reads them, `train` moves them. With `at=theta` a call
     takes their numbers from a vector instead, in the order of `parameters`, which suits SciPy and every other outer
-    loop. Threads may call a program side by side. It pickles as its loops, and is compiled again where it is loaded.
+    loop. Any number of threads may call a program at once. It pickles as its loops with its parameters, and is compiled
+    again where it is loaded.
+
+    `n_jobs`: how many threads share the work of a call, as in scikit-learn. None is 1, or what `joblib.parallel_config`
+    says; -1 is all cores. It changes no bit of a result: a batch is cut into shards of `program.shard` samples, and the
+    shards' sums are added in a fixed tree. A batch of fewer than `program.alone` scalar operations stays on one core,
+    where it is done sooner; set it to 0 to use the cores always.
 
     >>> import micrograd_like as mg
     >>> w = mg.Value(2.0)
@@ -89,14 +108,24 @@ class Program:
     (1.0, [1.0])
     """
 
-    def __init__(self, parts: Parts, recorded: Trace, parameters: Sequence[Value], cached: bool = True) -> None:
+    alone: int = ALONE
+
+    def __init__(
+        self,
+        parts: Parts,
+        recorded: Trace | None,
+        parameters: Sequence[Value],
+        cached: bool = True,
+        width: int | None = None,
+    ) -> None:
         self.parameters = tuple(parameters)
-        self._cached = cached
+        self._cached, self._width = cached, width
         self._parts = parts
         self._inputs = Inputs(parts.shapes)
-        self._recorded: Trace | None = recorded
-        self._structure = recorded.structure
-        self._has_loss = recorded.has_loss
+        self._recorded = recorded
+        if recorded is not None:
+            self._structure: Any = recorded.structure
+            self._has_loss = recorded.has_loss
         self._prepare()
 
     def _prepare(self) -> None:
@@ -127,7 +156,34 @@ class Program:
 
     def __repr__(self) -> str:
         inputs = "".join(f", {name}={shape}" for name, shape in self._parts.shapes.items())
-        return f"Program({len(self.parameters)} parameters{inputs})"
+        return f"Program({self._parts.parameters} parameters{inputs})"
+
+    @property
+    def shard(self) -> int:
+        """The samples of a shard: a power of two, that depends on nothing but the program's loops."""
+        return shard_size(self._parts)
+
+    @property
+    def fingerprint(self) -> native.Fingerprint:
+        """What the last bits of results depend on besides the program: the processor's vectors, the C library, …"""
+        return native.fingerprint(self._width)
+
+    def portable(self, width: int | None = None) -> Program:
+        """This program without its parameters' Values, to be sent elsewhere: a few kilobytes, and calls need `at`.
+
+        >>> import micrograd_like as mg
+        >>> w = mg.Value(1.0)
+        >>> program = mg.compile(lambda x: (w * x - 6) ** 2, [w], x=()).portable()
+        >>> program.gradient([2.0], at=[3.0])
+        (0.0, array([0.]))
+
+        Raises:
+            ValueError: `width`, the doubles of a vector, is not 2, 4 or 8; or, at the first call, wider than the
+                processor's are there.
+        """
+        light = Program(self._parts, None, (), self._cached, self._width if width is None else _width(width))
+        light._structure, light._has_loss = self._structure, self._has_loss
+        return light
 
     def stages(self) -> list[Stage]:
         """What each stage of the compiler has made of this program, machine code included, in order.
@@ -160,10 +216,10 @@ class Program:
         machine.give(space)
         return numbers
 
-    def __call__(self, *inputs: Any, at: Any = None, **named: Any) -> float:
-        """The mean loss over the samples. The losses are added from left to right and divided by their number.
+    def __call__(self, *inputs: Any, at: Any = None, n_jobs: int | None = None, **named: Any) -> float:
+        """The mean loss over the samples. A shard's losses are added from left to right, then the shards'.
 
-        `at`: numbers for all parameters, as one array in their order; None for the parameters' own.
+        `at`: numbers for all parameters, as one array in their order; None for the parameters' own. `n_jobs`: see above.
 
         Raises:
             TypeError: the program has no loss, but several outputs.
@@ -172,24 +228,24 @@ class Program:
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        loss: float = self._run(FORWARD, arrays, count, at, lambda space: space.losses.item(0))
+        loss: float = self._run(FORWARD, arrays, count, at, lambda space: space.losses.item(0), n_jobs)
         return loss
 
-    def losses(self, *inputs: Any, at: Any = None, **named: Any) -> Any:
+    def losses(self, *inputs: Any, at: Any = None, n_jobs: int | None = None, **named: Any) -> Any:
         """The loss of each sample, as an array. Arguments and errors as for a call."""
         self._needs_loss()
-        return self._run_outputs(inputs, named, at)[:, 0].copy()
+        return self._run_outputs(inputs, named, at, n_jobs)[:, 0].copy()
 
-    def outputs(self, *inputs: Any, at: Any = None, **named: Any) -> Any:
+    def outputs(self, *inputs: Any, at: Any = None, n_jobs: int | None = None, **named: Any) -> Any:
         """What the function returns, for each sample: an array whose first axis counts samples, or a list of those.
 
         A value becomes one axis, a list of values two; other lists and tuples become lists of such arrays. A program
         without inputs has no axis of samples. Arguments and errors as for a call.
         """
-        outputs = self._run_outputs(inputs, named, at)
+        outputs = self._run_outputs(inputs, named, at, n_jobs)
         return _structured(self._structure, outputs if self._parts.shapes else outputs[0])
 
-    def gradient(self, *inputs: Any, at: Any = None, **named: Any) -> tuple[float, Any]:
+    def gradient(self, *inputs: Any, at: Any = None, n_jobs: int | None = None, **named: Any) -> tuple[float, Any]:
         """(mean loss, its gradient as an array in the order of the parameters). No `.grad` changes.
 
         Samples are summed in a fixed order: the same call gives the same bits. Arguments and errors as for a call.
@@ -202,9 +258,45 @@ class Program:
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        return self._gradient(arrays, count, at=at)[:2]
+        return self._gradient(arrays, count, at=at, n_jobs=n_jobs)[:2]
 
-    def bind(self, *inputs: Any, **named: Any) -> Bound:
+    def shard_sums(
+        self,
+        *inputs: Any,
+        at: Any = None,
+        samples: int = 1,
+        n_jobs: int | None = None,
+        careful: bool = False,
+        **named: Any,
+    ) -> Any:
+        """The sum over these samples of their gradients, each divided by `samples`, and, last, the sum of their losses.
+
+        So a batch of so many samples can be spread over many machines: where each has an aligned run of shards, an
+        equal number of them, a power of two (the last may have fewer), `shards.tree_sum` of what they return has the
+        bits of `gradient` for the whole batch.
+
+        `careful`: use the rules that pass on nothing where a gradient is 0, which `gradient` falls back to where a
+        number of its result is nan. Other arguments and errors as for a call.
+
+        >>> import micrograd_like as mg
+        >>> w = mg.Value(1.0)
+        >>> program = mg.compile(lambda x: (w * x - 6) ** 2, [w], x=())
+        >>> program.shard_sums([2.0, 3.0], samples=4)
+        array([-8.5, 25. ])
+        """
+        self._needs_loss()
+        whole = whole_number("samples", samples)
+        arrays, count = self._arrays(inputs, named)
+        size = self._parts.parameters
+
+        machine, space, at, threads = self._called(at, n_jobs, careful)
+        space.run(GRADIENT, arrays, count, at, threads, whole)
+        sums = space.sums[: size + 1].copy()
+        sums[size] = space.sums[-8]
+        machine.give(space)
+        return sums
+
+    def bind(self, *inputs: Any, n_jobs: int | None = None, **named: Any) -> Bound:
         """A function of theta alone: (mean loss, gradient) on these samples, which are checked once. Errors as a call.
 
         >>> import micrograd_like as mg
@@ -214,7 +306,7 @@ class Program:
         (16.0, array([-16.]))
         """
         self._needs_loss()
-        return Bound(self, *self._arrays(inputs, named))
+        return Bound(self, *self._arrays(inputs, named), jobs.threads(n_jobs))
 
     def train(
         self,
@@ -224,6 +316,7 @@ class Program:
         batch_size: int | None = None,
         seed: int | random.Random = 0,
         shuffle: bool = True,
+        n_jobs: int | None = None,
         **named: Any,
     ) -> Any:
         """Train by mini-batches with any optimizer, its rule as machine code; the order of samples is that of `fit`.
@@ -268,7 +361,7 @@ class Program:
                 "compile the function with those that are to be trained"
             )
         rng = generator("seed", seed)
-        training = Training(self._ready, optimizer, arrays, count, size)
+        training = Training(self._ready, optimizer, arrays, count, size, jobs.threads(n_jobs))
         return training.epochs(epochs, rng if shuffle and size < count else None)  # a whole batch has no order
 
     def sgd(
@@ -281,12 +374,20 @@ class Program:
         weight_decay: float = 0.0,
         seed: int | random.Random = 0,
         shuffle: bool = True,
+        n_jobs: int | None = None,
         **named: Any,
     ) -> Any:
         """Train by mini-batch SGD: `train` with `SGD(program.parameters, lr, momentum, weight_decay)`."""
         optimizer = SGD(self.parameters, lr, momentum, weight_decay)
         return self.train(
-            *inputs, optimizer=optimizer, epochs=epochs, batch_size=batch_size, seed=seed, shuffle=shuffle, **named
+            *inputs,
+            optimizer=optimizer,
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            n_jobs=n_jobs,
+            **named,
         )
 
     def _needs_loss(self) -> None:
@@ -299,6 +400,14 @@ class Program:
     def _arrays(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Any], int]:
         return self._inputs.arrays(inputs, named)
 
+    def _called(self, at: Any, n_jobs: int | None, careful: bool) -> tuple[Machine, Workspace, Any, int]:
+        """What a call needs: the machine, memory, the vector of parameters, how many threads."""
+        if at is not None:
+            at = self._inputs.vector(at, self._parts.parameters)
+        threads = 1 if n_jobs == 1 else jobs.threads(n_jobs)
+        machine = self._ready(careful=careful)
+        return machine, machine.take(), at, threads
+
     def _run(
         self,
         mode: int,
@@ -306,22 +415,26 @@ class Program:
         count: int,
         at: Any,
         result: Callable[[Workspace], Any],
+        n_jobs: int | None = None,
         careful: bool = False,
     ) -> Any:
         """What `result` takes from the memory of a call; of the careful machine's where the other's gradient is nan."""
-        if at is not None:
-            at = self._inputs.vector(at, len(self.parameters))
-        machine = self._ready(careful=careful)
-        space = machine.take()
-        if not space.run(mode, arrays, count, at) or careful:
+        machine, space, at, threads = self._called(at, n_jobs, careful)
+        if not space.run(mode, arrays, count, at, threads) or careful:
             found = result(space)
             machine.give(space)
             return found
         machine.give(space)
-        return self._run(mode, arrays, count, at, result, careful=True)
+        return self._run(mode, arrays, count, at, result, n_jobs, careful=True)
 
     def _gradient(
-        self, arrays: list[Any], count: int, *, at: Any = None, with_outputs: bool = False
+        self,
+        arrays: list[Any],
+        count: int,
+        *,
+        at: Any = None,
+        n_jobs: int | None = None,
+        with_outputs: bool = False,
     ) -> tuple[float, Any, Any]:
         """(mean loss, gradient, outputs where they are wanted)."""
 
@@ -329,25 +442,29 @@ class Program:
             outputs = space.outputs[: count or 1].copy() if with_outputs else None
             return space.losses.item(0), space.gradient.copy(), outputs
 
-        found: tuple[float, Any, Any] = self._run(GRADIENT, arrays, count, at, result)
+        found: tuple[float, Any, Any] = self._run(GRADIENT, arrays, count, at, result, n_jobs)
         return found
 
-    def _run_outputs(self, inputs: Sequence[Any], named: Mapping[str, Any], at: Any = None) -> Any:
+    def _run_outputs(
+        self, inputs: Sequence[Any], named: Mapping[str, Any], at: Any = None, n_jobs: int | None = None
+    ) -> Any:
         arrays, count = self._arrays(inputs, named)
-        return self._run(FORWARD, arrays, count, at, lambda space: space.outputs[: count or 1].copy())
+        return self._run(FORWARD, arrays, count, at, lambda space: space.outputs[: count or 1].copy(), n_jobs)
 
     def _ready(self, *, careful: bool = False) -> Machine:
         """The machine; the careful one where the other's gradient is nan."""
         machine = self._careful if careful else self._machine
         if machine is None:
             with self._making:
-                if careful:
-                    if self._careful is None:
-                        self._careful = Machine(self._parts.careful(), self.parameters, self._cached)
-                    return self._careful
-                if self._machine is None:
-                    self._machine = Machine(self._parts, self.parameters, self._cached)
-                return self._machine
+                machine = self._careful if careful else self._machine
+                if machine is None:
+                    parts = self._parts.careful() if careful else self._parts
+                    machine = Machine(parts, self.parameters, self._cached, width=_width(self._width))
+                    if careful:
+                        self._careful = machine
+                    else:
+                        self._machine = machine
+        machine.alone = self.alone
         return machine
 
 
@@ -358,11 +475,12 @@ class Bound:
     between calls, but no other shape; lists, and arrays that had to be converted, were copied. One thread at a time.
     """
 
-    def __init__(self, program: Program, arrays: list[Any], count: int) -> None:
-        self._program, self._arrays, self._count = program, arrays, count
+    def __init__(self, program: Program, arrays: list[Any], count: int, threads: int) -> None:
+        self._program, self._arrays, self._count, self._threads = program, arrays, count, threads
+        self._size = program._parts.parameters
         self._space = program._ready().take()  # and never given back
-        self._space.run(GRADIENT, arrays, count)
-        self._size = len(program.parameters)
+        self._space.ask(GRADIENT, arrays, count, threads=threads)
+        self._space.check(count)
         self._given: Any = None
         self.gradient = self._space.gradient
         self._loss = self._space.losses.item
@@ -380,7 +498,7 @@ class Bound:
             space.point(None if theta is None else self._program._inputs.vector(theta, self._size))
             self._given = theta
         if space.again(self._count):
-            loss, gradient = self._program._gradient(self._arrays, self._count, at=space.at)[:2]
+            loss, gradient = self._program._gradient(self._arrays, self._count, at=space.at, n_jobs=self._threads)[:2]
             self.gradient[:] = gradient
             return loss, self.gradient
         return self._loss(0), self.gradient

@@ -12,19 +12,22 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from micrograd_like import ieee
+from micrograd_like import ieee, jobs
 from micrograd_like._extras import require
 from micrograd_like.compiler import native
 from micrograd_like.compiler.arrays import pick_error
 from micrograd_like.compiler.blocks import Parts, block_module, frames_size, groups_at_once
 from micrograd_like.compiler.emit import Shape
-from micrograd_like.compiler.entry import CALL, FIELDS, FORWARD, GRADIENT, TRAIN, main_module
+from micrograd_like.compiler.entry import main_module
+from micrograd_like.compiler.fields import CALL, FIELDS, FORWARD, GRADIENT, TRAIN
 from micrograd_like.compiler.objects import layout
+from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, operations, room, shard_size
 from micrograd_like.compiler.steps import padded, step_module
 from micrograd_like.engine import Value
 from micrograd_like.optim import Optimizer
 
 BRIEF = 10**6  # parameters times samples of a call, some tens of microseconds, that is not worth letting others run
+ALONE = 1 << 21  # scalar operations of a batch, some hundreds of microseconds, that is not worth calling helpers for
 _ALIGNED = 128  # bytes
 _PLACE = {name: 8 * k for k, name in enumerate(FIELDS)}
 _CALL = struct.Struct("q" * len(CALL))
@@ -33,14 +36,19 @@ _CALL = struct.Struct("q" * len(CALL))
 class Machine:
     """A program's machine code, made where it is first needed."""
 
-    def __init__(self, parts: Parts, parameters: Sequence[Value], cached: bool, check: bool = False) -> None:
+    def __init__(
+        self, parts: Parts, parameters: Sequence[Value], cached: bool, check: bool = False, width: int | None = None
+    ) -> None:
         self.numpy = numpy = require("numpy", extra="compiled")
+        self.shard = shard_size(parts)
+        self.work = operations(parts.sample.forward)  # of a sample
+        self.alone = ALONE
         self.parts, self.parameters = parts, parameters
         self.cached, self.check = cached, check
         self.content = repr((parts, check)) if cached else ""
         self.loaded: dict[str, native.Loaded] = {}
         self.loading = threading.RLock()
-        width = native.width()
+        width = width or native.width()
         self.shapes = {1: Shape(1, 1, 8, 1), width: Shape(width, width, 4)}
         self.consts = numpy.array(parts.constants)
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)
@@ -49,9 +57,10 @@ class Machine:
         # Brief calls hold the global lock: no parameter changes while it is read, and letting others run takes longer.
         quick, long = (kind(ctypes.c_int64, ctypes.c_void_p) for kind in (ctypes.PYFUNCTYPE, ctypes.CFUNCTYPE))
         self.entry, self.quick, self.look = long(main.address), quick(main.address), quick(main.find("look"))
+        self.help = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(main.find("help"))
         self.reader: Any = None
         self.places = layout()
-        if self.places is not None:
+        if self.places is not None and len(parameters) == parts.parameters:
             self.reader, self.read_and_run = quick(main.find("read")), quick(main.find("read_and_run"))
         self.free: list[Workspace] = []
 
@@ -89,30 +98,60 @@ class Machine:
 
 
 class Workspace:
-    """The memory of one call; its results are left in `losses`, `outputs` and `gradient`."""
+    """The memory of one call; its results are left in `losses`, `outputs` and `gradient`.
+
+    A thread that helps has a desk of its own: frames, the adjoints of the shared section, and a stack of sums.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.numpy = numpy = machine.numpy
         parts = machine.parts
-        size = padded(parts.parameters)
-        self.params, self.gradient = (self.aligned(size)[: parts.parameters] for _ in range(2))
+        self.params = self.aligned(padded(parts.parameters))[: parts.parameters]
+        self.sums = self.aligned(room(parts.parameters))  # the gradient, filled up to whole eights, and the losses' sum
+        self.gradient = self.sums[: parts.parameters]
         self.state = numpy.zeros(0)
-        self.shared = self.aligned(parts.shared_frame)
-        self.frames = self.aligned(max(frames_size(parts, lanes) for lanes in machine.shapes))
-        self.rows = self.outputs = self.losses = numpy.empty(0)
+        self.shared = self.aligned(parts.shared.slots)
+        self.frames = max(frames_size(parts, lanes) for lanes in machine.shapes)
+        self.desks: list[list[Any]] = []
+        self.results = self.meeting = self.rows = self.outputs = self.losses = numpy.empty(0)
+        self.calls = 0  # in which others could help
         self.lent: tuple[Any, ...] = ()  # the arrays that the fields point to
         self.asked: list[int] = []  # what the fields say, in short
         self.at: Any = None  # the vector that is used in the place of the parameters' numbers
         self.fields = ctypes.create_string_buffer(8 * len(FIELDS))
-        for name in ("params", "shared", "gradient", "frames"):
+        for name in ("params", "shared"):
             self.set(name, _address(getattr(self, name)))
+        self.set("gradient", _address(self.sums))
         for name in ("consts", "tables", "values"):
             self.set(name, _address(getattr(machine, name)))
         if machine.places is not None:
             for name, value in machine.places._asdict().items():
                 self.set(name, value)
         self.address = ctypes.addressof(self.fields)
+        self.furnish(1, 0, 1)
+
+    def furnish(self, threads: int, depth: int, chunks: int) -> None:
+        """Desks for so many threads, with stacks so deep, and room for the sums of so many chunks."""
+        parts = self.machine.parts
+        size = room(parts.parameters)
+        before = len(self.desks)
+        while len(self.desks) < threads:
+            once = parts.shared.slots + parts.shared.backward.temporaries
+            self.desks.append([self.aligned(self.frames), self.aligned(once), self.numpy.empty(0)])
+        grown = before < threads
+        for desk in self.desks[:threads]:
+            if len(desk[2]) < depth * size:
+                desk[2], grown = self.aligned(depth * size), True
+        if grown:
+            self.table = self.numpy.array([_address(x) for desk in self.desks for x in desk], dtype=self.numpy.int64)
+            self.set("desks", _address(self.table))
+        if len(self.results) < (chunks - 1) * size:
+            self.results = self.aligned((chunks - 1) * size)
+            self.set("results", _address(self.results))
+        if len(self.meeting) < ARRIVED + chunks and threads > 1:
+            self.meeting, self.calls = self.aligned(ARRIVED + chunks).view(self.numpy.int64), 0
+            self.set("meeting", _address(self.meeting))
 
     def aligned(self, count: int) -> Any:
         """So many zeros, from the beginning of a line of the cache on."""
@@ -126,6 +165,8 @@ class Workspace:
     def read(self) -> None:
         """Take the parameters' numbers over. Raises TypeError where one has none."""
         machine = self.machine
+        if len(machine.parameters) != len(self.params):
+            raise TypeError("a portable program has no parameters of its own; give their numbers as at=…")
         if machine.reader is None or machine.reader(self.address) != len(machine.parameters):
             self.params[:] = [_number(k, p) for k, p in enumerate(machine.parameters)]
 
@@ -135,15 +176,17 @@ class Workspace:
             self.set("params", _address(self.params if at is None else at))
             self.at = at
 
-    def run(self, mode: int, arrays: list[Any], count: int, at: Any = None) -> bool:
+    def run(self, mode: int, arrays: list[Any], count: int, at: Any = None, threads: int = 1, whole: int = 0) -> bool:
         """Run over all samples as one batch. Returns whether a number of the gradient, if asked for, is nan.
+
+        `whole`: the size of the batch that these samples are a part of, by which each one's gradient is divided.
 
         Raises:
             IndexError: a sample's number picks (`gather`) what is not there.
         """
-        asked = [mode, count, *map(id, arrays)]
+        asked = [mode, count, threads, whole, *map(id, arrays)]
         if asked != self.asked:  # else the fields still say so
-            self.ask(mode, arrays, count)
+            self.ask(mode, arrays, count, threads=threads, whole=whole)
             self.asked = asked
         self.point(at)
         return self.again(count)
@@ -152,12 +195,29 @@ class Workspace:
         """Run as before: on the same arrays, whose numbers may be others."""
         machine = self.machine
         self.check(count)
-        brief = count * len(machine.parameters) < BRIEF
+        if self.helpers:
+            if self.at is None:
+                self.read()
+            return bool(self.together())
+        brief = count * machine.parts.parameters < BRIEF
         if self.at is None:
             if brief and machine.reader is not None and (answer := machine.read_and_run(self.address)) >= 0:
                 return bool(answer)
             self.read()
         return bool((machine.quick if brief else machine.entry)(self.address))
+
+    def together(self) -> int:
+        """Call the machine code, and other threads to help."""
+        self.calls += 1
+        self.set("call", self.calls)
+        machine, address, call = self.machine, self.address, self.calls
+
+        def task(thread: int) -> None:
+            machine.help(self.address, thread, call)
+
+        jobs.invite(task, self.helpers)
+        answer: int = machine.entry(address)
+        return answer
 
     def check(self, count: int) -> None:
         """Raise IndexError where a sample's number picks (`gather`) what is not there."""
@@ -165,7 +225,16 @@ class Workspace:
         if parts.gathers and (found := self.machine.look(self.address)) < count:
             raise pick_error(parts.shapes, parts.gathers, self.lent[0], found)
 
-    def train(self, arrays: list[Any], count: int, batch: int, orders: Any, optimizer: Optimizer, rates: Any) -> None:
+    def train(
+        self,
+        arrays: list[Any],
+        count: int,
+        batch: int,
+        orders: Any,
+        optimizer: Optimizer,
+        rates: Any,
+        threads: int = 1,
+    ) -> None:
         """Take the steps of some epochs, over mini-batches.
 
         `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; `rates`: one with
@@ -180,9 +249,12 @@ class Workspace:
             self.state = self.aligned(size * len(states))
         for k, state in enumerate(states):
             self.state[k * size : k * size + len(state)] = [ieee.as_float(x) for x in state]
-        self.ask(TRAIN, arrays, count, batch, orders, rates, self.machine.step(optimizer, rates.shape[1]))
+        self.ask(TRAIN, arrays, count, batch, orders, rates, self.machine.step(optimizer, rates.shape[1]), threads)
         self.check(count)
-        self.machine.entry(self.address)
+        if self.helpers:
+            self.together()
+        else:
+            self.machine.entry(self.address)
 
     def states(self, optimizer: Optimizer) -> list[list[float]]:
         """What the optimizer's rule remembers after the steps that were taken."""
@@ -198,18 +270,31 @@ class Workspace:
         orders: Any = None,
         rates: Any = None,
         update: int = 0,
+        threads: int = 1,
+        whole: int = 0,
     ) -> None:
         """Tell the machine code what to do."""
         batch = batch or count or 1
         per_epoch = -(-count // batch) or 1
         epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
         self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
+        shards = -(-min(batch, count) // self.machine.shard) or 1
+        threads = min(threads, shards) if min(batch, count) * self.machine.work >= self.machine.alone else 1
+        chunk = 1 << 62
+        depth = (shards - 1).bit_length()
+        if threads > 1:
+            depth = 0
+            while shards >> depth > min(2 * CHUNKS * threads, MOST_CHUNKS) or shards >> depth + 1 >= CHUNKS * threads:
+                depth += 1
+            chunk = 1 << depth
+        self.helpers = threads - 1
+        self.furnish(threads, depth, 1 if threads == 1 else -(-shards // chunk))
         self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
         lanes, block = self.machine.block(min(batch, count)) if arrays else (1, 0)
         _CALL.pack_into(
-            self.fields, 0, mode, count, batch, epochs * per_epoch, per_epoch, stride,
+            self.fields, 0, mode, count, whole, batch, epochs * per_epoch, per_epoch, stride,
             _address(self.rows if orders is None else orders), _address(self.lent[-1]), block, lanes,
-            groups_at_once(self.machine.parts, lanes), update,
+            groups_at_once(self.machine.parts, lanes), chunk, 0, update,
             0 if rates is None else _address(rates), 0 if rates is None else rates.strides[0] // 8, _address(self.state),
         )  # fmt: skip
 

@@ -21,11 +21,17 @@ class Training:
     """A training run that is done a few epochs at a time. `ready` gives a program's machine, or its careful one."""
 
     def __init__(
-        self, ready: Callable[..., Machine], optimizer: Optimizer, arrays: list[Any], count: int, batch_size: int
+        self,
+        ready: Callable[..., Machine],
+        optimizer: Optimizer,
+        arrays: list[Any],
+        count: int,
+        batch_size: int,
+        threads: int = 1,
     ) -> None:
         self.ready, self.optimizer, self.arrays, self.count = ready, optimizer, arrays, count
         self.numpy = require("numpy", extra="compiled")
-        self.batch_size = batch_size
+        self.batch_size, self.threads = batch_size, threads
         self.steps = -(-count // batch_size) or 1  # of an epoch
 
     def epochs(self, epochs: int, rng: random.Random | None) -> Any:
@@ -90,7 +96,7 @@ class Training:
         optimizer, isfinite = self.optimizer, self.numpy.isfinite
         machine = self.ready(careful=careful)
         space = machine.take()
-        space.train(self.arrays, self.count, self.batch_size, orders, optimizer, rates)
+        space.train(self.arrays, self.count, self.batch_size, orders, optimizer, rates, self.threads)
         losses = space.losses[: len(rates)].copy()
         ends_well = isfinite(losses).all() and isfinite(space.params).all()
         if ends_well:
