@@ -48,6 +48,7 @@ from micrograd_like.functional import (
     tanh,
     where,
 )
+from micrograd_like.interchange import from_torch, to_c, to_onnx, to_torch
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 from micrograd_like.optim import SGD, Adam, AdamW, Optimizer
 from micrograd_like.player import Page, play
@@ -87,6 +88,7 @@ __all__ = [
     "explain_neuron",
     "explain_step",
     "fit",
+    "from_torch",
     "gather",
     "gradient",
     "hinge_loss",
@@ -120,6 +122,9 @@ __all__ = [
     "step_sweep",
     "sum",
     "tanh",
+    "to_c",
+    "to_onnx",
+    "to_torch",
     "trace",
     "what_if",
     "where",

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import suppress
 from math import isfinite
 from pathlib import Path
-from secrets import token_hex
-from stat import S_IMODE, S_ISREG
-from typing import Any
+from typing import Any, Literal
 
 from micrograd_like._extras import require
 from micrograd_like.checks import assign, shown
 from micrograd_like.engine import Value
+from micrograd_like.files import replace_file
+from micrograd_like.interchange.pytorch import torch_tensors
 from micrograd_like.nn import Module
 
 
-def save_weights(model: Module, path: str | os.PathLike[str]) -> None:
+def save_weights(
+    model: Module, path: str | os.PathLike[str], *, layout: Literal["micrograd_like", "torch"] = "micrograd_like"
+) -> None:
     """Write the model's parameters to a safetensors file; an older file stays whole until the new one is on the disk.
 
     The new file has the old one's mode, and a path that is a link stays one: the file that it leads to is replaced.
@@ -35,51 +35,45 @@ def save_weights(model: Module, path: str | os.PathLike[str]) -> None:
     >>> other.state_dict() == neuron.state_dict()
     True
 
+    With the layout "torch" names and shapes are PyTorch's: a layer of neurons is an `nn.Linear`, whose `weight` has the
+    shape (outputs, inputs), and an `MLP` an `nn.Sequential` as `to_torch` makes it. PyTorch reads such a file by
+    `network.load_state_dict(safetensors.torch.load_file(path))`.
+
+    >>> import tempfile
+    >>> from safetensors.numpy import load_file
+    >>> from micrograd_like import MLP
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(MLP(2, [3, 1], rng=0), f"{folder}/w.safetensors", layout="torch")
+    ...     {name: tensor.shape for name, tensor in sorted(load_file(f"{folder}/w.safetensors").items())}
+    {'0.bias': (3,), '0.weight': (3, 2), '2.bias': (1,), '2.weight': (1, 3)}
+
     Raises:
-        ValueError: a parameter is not a finite float, or there is none; or the path leads to what is no file.
+        ValueError: a parameter is not a finite float, or there is none; the path leads to what is no file; or the
+            layout is an unknown one.
         TypeError: it is no model.
         OSError: it cannot be written; an older file stays.
         ImportError: safetensors is not installed.
     """
     numpy, safetensors = require("numpy", extra="weights"), require("safetensors.numpy", extra="weights")
+    if layout not in ("micrograd_like", "torch"):
+        raise ValueError(f"expected layout as 'micrograd_like' or 'torch', got {shown(layout)}")
     tensors = {}
-    for name, parameters in _tensors("save", model):
-        for parameter in parameters if isinstance(parameters, list) else [parameters]:
+    for name, parameters in (_tensors("save", model) if layout == "micrograd_like" else _torch("save", model)).items():
+        values = _flat(parameters)
+        for parameter in values:
             if not isinstance(parameter.data, float) or not isfinite(parameter.data):
                 raise ValueError(f"expected finite floats to save, got {parameter!r}")
-        data = [p.data for p in parameters] if isinstance(parameters, list) else parameters.data
-        tensors[name] = numpy.array(data, dtype=numpy.float64)
+        data = numpy.array([p.data for p in values], dtype=numpy.float64)
+        tensors[name] = data.reshape(_shape(parameters))
     if not tensors:
         raise ValueError(f"{model!r:.80} has no parameters to save")
-    _replace(os.path.realpath(os.fsdecode(path)), safetensors.save(tensors))
-
-
-def _replace(path: str, content: bytes) -> None:
-    """Make this the content of the file: all of it or, where that fails, none."""
-    mode = None
-    with suppress(FileNotFoundError):
-        mode = os.stat(path).st_mode
-    if mode is not None and not S_ISREG(mode):
-        raise ValueError(f"expected the path of a file to write, got {path!r}, which is none")
-    # Not by tempfile.mkstemp, whose files are their owner's alone: a new file is to have the mode that others have here.
-    unfinished = os.path.join(os.path.dirname(path), f".{token_hex(8)}.unfinished")
-    permissions = 0o666 if mode is None else S_IMODE(mode)
-    try:
-        with open(unfinished, "xb", opener=lambda name, flags: os.open(name, flags, permissions)) as file:
-            file.write(content)
-            if mode is not None:
-                os.chmod(unfinished, permissions)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(unfinished)
-        raise
+    replace_file(path, safetensors.save(tensors))
 
 
 def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     """Set the model's parameters from a file that `save_weights` wrote; all of them or, on an error, none.
+
+    Which of the layouts it has is seen by its names; a file of PyTorch's state dict, too, in which these are PyTorch's.
 
     >>> import micrograd_like as mg, tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "neuron.safetensors"
@@ -95,13 +89,15 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     """
     safetensors = require("safetensors.numpy", extra="weights")
     broken = require("safetensors", extra="weights").SafetensorError
-    expected, file = dict(_tensors("load", model)), os.fsdecode(path)
+    expected, file = _tensors("load", model), os.fsdecode(path)
     try:
         tensors = safetensors.load(Path(file).read_bytes())
     except broken as error:
         raise ValueError(f"{file} is not a safetensors file: {error}") from None
     except KeyError as error:
         raise ValueError(f"{file} has numbers of the type {error}; expected F64, F32 or F16") from None
+    if expected.keys() != tensors.keys() == _torch("load", model).keys():
+        expected = _torch("load", model)
     if expected.keys() != tensors.keys():
         missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
         raise ValueError(f"{file} does not fit the model: missing {missing[:3]}, unknown {unknown[:3]}")
@@ -109,25 +105,43 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     numbers: list[float] = []
     for name, parameters in expected.items():
         tensor = tensors[name]
-        shape: tuple[int, ...] = (len(parameters),) if isinstance(parameters, list) else ()
+        shape = _shape(parameters)
         if tensor.shape != shape or tensor.dtype.kind != "f":
             raise ValueError(f"expected {name} as floats of shape {shape}, got {tensor.dtype} of shape {tensor.shape}")
         data = tensor.astype("float64").reshape(-1).tolist()
         if bad := [x for x in data if not isfinite(x)]:
             raise ValueError(f"expected finite numbers, got {bad[0]} in {name}")
-        values += parameters if isinstance(parameters, list) else [parameters]
+        values += _flat(parameters)
         numbers += data
     assign((values, "data", numbers))
 
 
-def _tensors(verb: str, model: Module) -> Iterator[tuple[str, Any]]:
-    """(name, Value or list of Values): the parameters, those of one list together."""
-    if not isinstance(model, Module):
-        raise TypeError(f"expected a Module to {verb}, got {type(model).__name__}: {shown(model)}")
+def _tensors(verb: str, model: Module) -> dict[str, Any]:
+    """Values, and lists of Values, by name: the parameters, those of one list together."""
+    _check(verb, model)
     lists: dict[str, Any] = {}
     for name, parameter in model.named_parameters():
         if match := re.fullmatch(r"(.*)\[\d+\]", name):
             lists.setdefault(match[1], []).append(parameter)
         else:
             lists[name] = parameter
-    yield from lists.items()
+    return lists
+
+
+def _torch(verb: str, model: Module) -> dict[str, Any]:
+    _check(verb, model)
+    return torch_tensors(model)
+
+
+def _check(verb: str, model: Any) -> None:
+    if not isinstance(model, Module):
+        raise TypeError(f"expected a Module to {verb}, got {type(model).__name__}: {shown(model)}")
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    """The shape of nested lists; () of a Value."""
+    return (len(tensor), *_shape(tensor[0])) if isinstance(tensor, (list, tuple)) else ()
+
+
+def _flat(tensor: Any) -> list[Value]:
+    return [x for each in tensor for x in _flat(each)] if isinstance(tensor, (list, tuple)) else [tensor]

@@ -11,14 +11,14 @@ PACKAGE = Path(micrograd_like.__file__).parent
 
 # From the bottom to the top. A module imports only from lines above its own, or from its own.
 LEVELS = [
-    {"_extras", "caller", "checks", "ieee", "jobs", "graph", "order"},
+    {"_extras", "caller", "checks", "files", "ieee", "jobs", "graph", "order"},
     {"data"},
     {"ops"},
     {"engine"},
     {"functional", "anomaly"},
     {"nn", "optim"},
     {"compiler"},
-    {"training", "weights", "transformer"},
+    {"interchange", "training", "weights", "transformer"},
     {"drawing", "testing"},
     {"explain"},
     {"player", "tutor"},
