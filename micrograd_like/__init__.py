@@ -53,22 +53,29 @@ from micrograd_like.nn import MLP, Layer, Module, Neuron
 from micrograd_like.optim import SGD, Adam, AdamW, Optimizer
 from micrograd_like.player import Page, play
 from micrograd_like.training import Epoch, History, Step, evaluate, fit
+from micrograd_like.transformer import GPT, Attention, Block, Embedding, Linear, RMSNorm, generate, next_token_loss
 from micrograd_like.weights import load_weights, save_weights
 
 __all__ = [
     "Adam",
     "AdamW",
     "AnomalyError",
+    "Attention",
+    "Block",
+    "Embedding",
     "Epoch",
     "ExplainSteps",
+    "GPT",
     "History",
     "Layer",
+    "Linear",
     "MLP",
     "Module",
     "Neuron",
     "Page",
     "Optimizer",
     "Program",
+    "RMSNorm",
     "SGD",
     "Step",
     "TraceError",
@@ -96,6 +103,7 @@ __all__ = [
     "l1_loss",
     "leaky_relu",
     "gelu",
+    "generate",
     "load_weights",
     "log",
     "log_softmax",
@@ -106,6 +114,7 @@ __all__ = [
     "mean",
     "min",
     "mse_loss",
+    "next_token_loss",
     "paths",
     "play",
     "probe_direction",

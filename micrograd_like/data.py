@@ -1,17 +1,22 @@
-"""Real data sets, loaded by scikit-learn (extra `data`), as plain lists of (inputs, target) pairs."""
+"""Real data sets: digits and moons by scikit-learn, first names by Faker (extra `data`), words from a file of one's own."""
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Callable, Iterable
 from math import inf
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from micrograd_like._extras import require
 from micrograd_like.checks import listed, shown, whole_number
 
 Samples = list[tuple[list[float], int]]
+Words = list[str]
 SEEDS = 2**32 - 1  # the largest seed that scikit-learn takes
+FEWEST_WORDS, MOST_LETTERS = 20, 100  # of a file: what there is to learn from, and how many scores for the next letter
 
 
 def load_digits(classes: Iterable[int] = range(10), held_out: float = 0.2, seed: int = 0) -> tuple[Samples, Samples]:
@@ -37,7 +42,7 @@ def load_digits(classes: Iterable[int] = range(10), held_out: float = 0.2, seed:
     chosen = listed("classes", classes, "a list of digits")
     if not chosen or not all(hasattr(digit, "__index__") and digit in range(10) for digit in chosen):
         raise ValueError(f"expected classes as digits from 0 to 9, at least one, got {shown(classes)}")
-    _check("held_out", held_out, "a share between 0 and 1", lambda x: 0 < float(x) < 1)
+    _check("held_out", held_out, "a share between 0 and 1", lambda x: 0 < x < 1)
     seed = whole_number("seed", seed, at_least=0, at_most=SEEDS)
     images = require("sklearn.datasets", extra="data").load_digits()
     samples = [
@@ -66,6 +71,73 @@ def make_moons(n_samples: int = 100, noise: float = 0.1, seed: int = 0) -> Sampl
         n_samples, noise=float(noise), random_state=seed
     )
     return [(point, 2 * int(c) - 1) for point, c in zip(points.tolist(), classes, strict=True)]
+
+
+def load_names(longest: int = 15, held_out: float = 0.1, seed: int = 0) -> tuple[Words, Words]:
+    """Return first names in lower case: (training names, held-out names), each once, in an order that the seed decides.
+
+    They are the 6,800 or so English first names of the package Faker (its provider `faker.providers.person.en`), all of
+    the letters a to z and none longer than 12. Which names there are depends a little on Faker's version.
+
+    >>> names, rest = load_names()
+    >>> "emma" in names + rest, set("".join(names)) <= set("abcdefghijklmnopqrstuvwxyz")
+    (True, True)
+
+    Args:
+        longest: the most letters that a name may have; longer ones are left out.
+        held_out: the share of the names that is held out, between 0 and 1.
+        seed: decides which.
+
+    Raises:
+        ValueError: there is no name so short, or the share is not between 0 and 1.
+        ImportError: Faker is not installed.
+    """
+    provider = require("faker.providers.person.en", extra="data").Provider
+    return _split_words("a name", {name.lower() for name in provider.first_names}, longest, held_out, seed)
+
+
+def load_words(path: str | Path, longest: int = 15, held_out: float = 0.1, seed: int = 0) -> tuple[Words, Words]:
+    """Collect the different words of a text file, in lower case: (training words, held-out words).
+
+    Arguments are as for `load_names`.
+
+    A word is what stands between spaces, digits and punctuation; letters of any script will do.
+
+    >>> import micrograd_like.data
+    >>> train, held_out = load_words(micrograd_like.data.__file__)  # the words of this program
+    >>> "handwritten" in train + held_out
+    True
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not text in UTF-8, has fewer than 20 different words that are short enough, or more than 100
+            different letters; or the share is not between 0 and 1.
+    """
+    path, longest = Path(path), whole_number("longest", longest)
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected text in UTF-8 in {str(path)!r:.80}: {error}") from None
+    words = {word for word in re.findall(r"[^\W\d_]+", text.lower()) if len(word) <= longest}
+    if len(words) < FEWEST_WORDS:
+        raise ValueError(
+            f"expected at least {FEWEST_WORDS} different words of at most {longest} letters in {str(path)!r:.80}, "
+            f"found {len(words)}"
+        )
+    if (letters := len(set("".join(words)))) > MOST_LETTERS:
+        raise ValueError(f"expected at most {MOST_LETTERS} different letters in {str(path)!r:.80}, found {letters}")
+    return _split_words("a word", words, longest, held_out, seed)
+
+
+def _split_words(what: str, words: Iterable[str], longest: int, held_out: float, seed: int) -> tuple[Words, Words]:
+    longest = whole_number("longest", longest)
+    _check("held_out", held_out, "a share between 0 and 1", lambda x: 0 < x < 1)
+    found = sorted(word for word in words if len(word) <= longest)
+    if not found:
+        raise ValueError(f"expected longest as at least the length of {what}, got {longest}")
+    random.Random(whole_number("seed", seed, at_least=0)).shuffle(found)
+    count = min(max(round(len(found) * held_out), 1), len(found) - 1)
+    return found[count:], found[:count]
 
 
 def _split(samples: Samples, held_out: float, seed: int) -> tuple[Samples, Samples]:

@@ -9,20 +9,28 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from math import sqrt
+from math import inf, sqrt
+from numbers import Real
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.checks import whole_number
+from micrograd_like.checks import MOST, instance, listed, shown, whole_number
 from micrograd_like.engine import Value
 from micrograd_like.functional import cross_entropy, dot, gather, mean, relu, softmax
+from micrograd_like.ieee import as_float
 from micrograd_like.nn import Generator, Module, generator
 
 Position = list[Any]
 
 
+def _size(name: str, n: Any) -> int:
+    return whole_number(name, n, at_most=MOST)
+
+
 def _weights(rows: int, columns: int, rng: Any) -> list[list[Value]]:
     """A matrix of weights, normally distributed around 0 with the standard deviation of microgpt, 0.08."""
+    if rows * columns > MOST:
+        raise ValueError(f"expected a layer of at most {MOST:,} weights, got {rows * columns:,}")
     return [[Value(rng.gauss(0.0, 0.08)) for _ in range(columns)] for _ in range(rows)]
 
 
@@ -40,7 +48,7 @@ class Linear(Module):
     """
 
     def __init__(self, nin: int, nout: int, *, rng: Generator = None) -> None:
-        self.weight = _weights(whole_number("nout", nout), whole_number("nin", nin), generator(rng))
+        self.weight = _weights(_size("nout", nout), _size("nin", nin), generator(rng))
 
     def __call__(self, x: Sequence[Any]) -> Position:
         return [dot(row, x) for row in self.weight]
@@ -66,7 +74,7 @@ class Embedding(Module):
     """
 
     def __init__(self, tokens: int, width: int, *, rng: Generator = None) -> None:
-        self.weight = _weights(whole_number("tokens", tokens), whole_number("width", width), generator(rng))
+        self.weight = _weights(_size("tokens", tokens), _size("width", width), generator(rng))
 
     def __call__(self, token: Any) -> Position:
         if isinstance(token, int) and 0 <= token < len(self.weight):
@@ -124,7 +132,7 @@ class Attention(Module):
     """
 
     def __init__(self, width: int, heads: int, *, rng: Generator = None) -> None:
-        width, self.heads = whole_number("width", width), whole_number("heads", heads)
+        width, self.heads = _size("width", width), _size("heads", heads)
         if width % self.heads:
             raise ValueError(f"expected a width that {self.heads} heads divide, got {width}")
         rng = generator(rng)
@@ -184,10 +192,14 @@ class Block(Module):
     """
 
     def __init__(self, width: int, heads: int, *, rng: Generator = None) -> None:
-        rng = generator(rng)
+        width, rng = _size("width", width), generator(rng)
         self.norm = RMSNorm()
         self.attention = Attention(width, heads, rng=rng)
         self.up, self.down = Linear(width, 4 * width, rng=rng), Linear(4 * width, width, rng=rng)
+
+    def looks(self, xs: Sequence[Position]) -> list[list[list[Any]]]:
+        """Return how much each position looks at each earlier one: the shares of `Attention.looks`."""
+        return self.attention.looks([self.norm(x) for x in xs])
 
     def __call__(self, xs: Sequence[Position]) -> list[Position]:
         seen = self.attention([self.norm(x) for x in xs])
@@ -227,21 +239,38 @@ class GPT(Module):
     def __init__(
         self, tokens: int, *, block: int = 16, width: int = 16, heads: int = 4, layers: int = 1, rng: Generator = None
     ) -> None:
+        tokens, block, width = _size("tokens", tokens), _size("block", block), _size("width", width)
         rng = generator(rng)
         self.token, self.place = Embedding(tokens, width, rng=rng), Embedding(block, width, rng=rng)
         self.norm = RMSNorm()
-        self.blocks = [Block(width, heads, rng=rng) for _ in range(whole_number("layers", layers))]
+        self.blocks = [Block(width, heads, rng=rng) for _ in range(_size("layers", layers))]
         self.head = Linear(width, tokens, rng=rng)
 
     def __call__(self, tokens: Sequence[Any]) -> list[Position]:
         """Return for each position the scores (logits) of the token that follows it."""
-        block = len(self.place.weight)
-        if not 1 <= len(tokens) <= block:
-            raise ValueError(f"expected from 1 to {block} tokens, got {len(tokens)}")
-        xs = [self.norm(_added(self.token(token), self.place(t))) for t, token in enumerate(tokens)]
-        for each in self.blocks:
-            xs = each(xs)
+        xs = self._begin(tokens)
+        for block in self.blocks:
+            xs = block(xs)
         return [self.head(x) for x in xs]
+
+    def looks(self, tokens: Sequence[Any]) -> list[list[list[list[Any]]]]:
+        """Return how much each position looks at each earlier one: shares by block, head, position and earlier position.
+
+        >>> model = GPT(27, rng=0)
+        >>> [len(shares) for shares in model.looks([0, 5, 13])[0][3]]  # of the first block, the last of four heads
+        [1, 2, 3]
+        """
+        xs, found = self._begin(tokens), []
+        for block in self.blocks:
+            found.append(block.looks(xs))
+            xs = block(xs)
+        return found
+
+    def _begin(self, tokens: Sequence[Any]) -> list[Position]:
+        longest = len(self.place.weight)
+        if not 1 <= len(tokens) <= longest:
+            raise ValueError(f"expected from 1 to {longest} tokens, got {len(tokens)}")
+        return [self.norm(_added(self.token(token), self.place(t))) for t, token in enumerate(tokens)]
 
     def __repr__(self) -> str:
         tokens, width = len(self.token.weight), len(self.token.weight[0])
@@ -263,11 +292,10 @@ def next_token_loss(scores: Sequence[Position], targets: Sequence[Any]) -> Any:
     Raises:
         ValueError: there are not as many targets as positions, or a target is none of the tokens.
     """
-    if len(scores) != len(targets) or not targets:
-        raise ValueError(
-            f"expected as many targets as positions, and at least one; got {len(targets)} and {len(scores)}"
-        )
-    return mean([cross_entropy(row, target) for row, target in zip(scores, targets, strict=True)])
+    rows, tokens = listed("scores", scores, "a list of scores for each position"), listed("targets", targets, "a list")
+    if len(rows) != len(tokens) or not rows:
+        raise ValueError(f"expected as many targets as positions, and at least one; got {len(tokens)} and {len(rows)}")
+    return mean([cross_entropy(row, target) for row, target in zip(rows, tokens, strict=True)])
 
 
 def generate(
@@ -287,15 +315,21 @@ def generate(
         rng: a `random.Random`, or a seed for one.
 
     Raises:
-        ValueError: the temperature is not above 0.
+        TypeError: the model is no GPT.
+        ValueError: the temperature is not above 0, or a token is none of the model's.
     """
-    if not temperature > 0:
-        raise ValueError(f"expected a temperature above 0, got {temperature!r}")
-    draw = generator(rng)
-    text = [start]
+    model = instance("model", model, GPT, "a GPT")
+    last = len(model.token.weight) - 1
+    text = [whole_number("start", start, at_least=0, at_most=last)]
+    stop = None if stop is None else whole_number("stop", stop, at_least=0, at_most=last)
+    given: Any = temperature
+    if isinstance(given, bool) or not isinstance(given, Real) or not 0 < as_float(given) < inf:
+        raise ValueError(f"expected a finite temperature above 0, got {shown(given)}")
+    temperature, draw = as_float(given), generator(rng)
     while len(text) <= len(model.place.weight):
-        scores = [score.data / temperature for score in model(text)[-1]]
-        token = draw.choices(range(len(scores)), softmax(scores))[0]
+        scores = [score.data for score in model(text)[-1]]
+        highest = max(scores)  # so that no score becomes infinite, however near to 0 the temperature
+        token = draw.choices(range(len(scores)), softmax([(score - highest) / temperature for score in scores]))[0]
         if token == stop:
             break
         text.append(token)

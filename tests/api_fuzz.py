@@ -48,7 +48,11 @@ LONGEST = 2000  # characters of a message
 
 # Modules whose `__all__` is fuzzed, and the public names of those that have none.
 MODULES = ["", "compiler", "drawing", "explain", "testing"]
-NAMES = {"data": ["load_digits", "make_moons"], "drawing.show": ["to_svg"], "training": ["is_correct"]}
+NAMES = {
+    "data": ["load_digits", "load_names", "load_words", "make_moons"],
+    "drawing.show": ["to_svg"],
+    "training": ["is_correct"],
+}
 
 NAMED = (TypeError, ValueError, LookupError, OSError, ImportError, AssertionError, mg.AnomalyError, NotImplementedError)
 
@@ -98,6 +102,13 @@ def _file(world: World) -> str:
     return path
 
 
+def _words(world: World) -> str:
+    path = os.path.join(tempfile.gettempdir(), "words.txt")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(" ".join("abcd"[i % 4] * (i // 4 + 1) for i in range(40)))
+    return path
+
+
 def _figure(world: World) -> Any:
     with drawing.house_style() as matplotlib:
         figure = matplotlib.figure.Figure()
@@ -113,6 +124,7 @@ GOOD: dict[str, Callable[[World], Any]] = {
     "batch": lambda w: w.samples,
     "batch_size": lambda w: 2,
     "betas": lambda w: (0.9, 0.99),
+    "block": lambda w: 4,
     "bias": lambda w: Value(0.5),
     "budget": lambda w: 2000,
     "cached": lambda w: False,
@@ -141,6 +153,7 @@ GOOD: dict[str, Callable[[World], Any]] = {
     "gradients": lambda w: True,
     "held_out": lambda w: 0.25,
     "highlight": lambda w: "layers[0].neurons[0].w[0]",
+    "heads": lambda w: 2,
     "hints": lambda w: ["Drag a weight."],
     "history": lambda w: w.history,
     "images": lambda w: {"one": [0.0, 1.0, 0.5, 0.25]},
@@ -150,12 +163,15 @@ GOOD: dict[str, Callable[[World], Any]] = {
     "label": lambda w: "x",
     "labels": lambda w: "x",
     "layer": lambda w: w.model.layers[0],
+    "layers": lambda w: 1,
     "leaves": lambda w: st.just(1.0),
     "legend": lambda w: True,
+    "letters": lambda w: "ab",
     "lines": lambda w: {"one": [(0, 1.0), (1, 2.0)]},
     "log": lambda w: "y",
     "logits": lambda w: [Value(1.0), Value(-2.0)],
     "loss": lambda w: w.loss,
+    "longest": lambda w: 8,
     "losses": lambda w: w.losses,
     "lr": lambda w: 0.1,
     "margin": lambda w: 0.25,
@@ -211,6 +227,7 @@ GOOD: dict[str, Callable[[World], Any]] = {
     "span": lambda w: 0.5,
     "states": lambda w: [mg.draw_dot(w.loss), mg.draw_dot(w.loss)],
     "stages": lambda w: {"one": drawing.regions(w.model, w.samples, points=3)},
+    "start": lambda w: 0,
     "state": lambda w: w.model.state_dict(),
     "step": lambda w: mg.Step(0, 1, w.loss, w.samples, w.model, w.optimizer, w.history),
     "steps": lambda w: 3,
@@ -220,7 +237,9 @@ GOOD: dict[str, Callable[[World], Any]] = {
     "summary": lambda w: "a line",
     "target": lambda w: 1,
     "targets": lambda w: [1, -1],
+    "temperature": lambda w: 0.5,
     "title": lambda w: "title",
+    "tokens": lambda w: 5,
     "tolerance": lambda w: 1e-6,
     "values": lambda w: {"layers[0].neurons[0].w[0]": 0.5},
     "weight_decay": lambda w: 0.01,
@@ -262,6 +281,16 @@ GOOD_OF: dict[str, Callable[[World], Any]] = {
     "plot_areas.total": lambda w: "total",
     "plot_walks.walks": lambda w: {"one": [(0, 0.5), (1, 0.5)]},
     "plot_walks.marks": lambda w: {"one": [(0, 0.5), (1, 0.5)]},
+    "GPT.width": lambda w: 4,
+    "Attention.width": lambda w: 4,
+    "Block.width": lambda w: 4,
+    "Embedding.width": lambda w: 4,
+    "generate.model": lambda w: mg.GPT(5, block=4, width=4, heads=2, rng=0),
+    "generate.stop": lambda w: 0,
+    "load_words.path": _words,
+    "next_token_loss.scores": lambda w: [[Value(1.0), Value(-2.0)], [0.0, 0.5]],
+    "next_token_loss.targets": lambda w: [1, 0],
+    "plot_attention.heads": lambda w: [[[1.0], [0.5, 0.5]]],
     "gelu.x": lambda w: Value(0.5),
     "leaky_relu.x": lambda w: Value(0.5),
     "silu.x": lambda w: Value(0.5),
@@ -354,7 +383,7 @@ OBJECTS: dict[str, Callable[[World], Any]] = {
 }
 # Drawings by matplotlib: what is wrong with their arguments may still come up in the middle of drawing.
 NOT_HELD_YET = {
-    "ExplainSteps", "Paths", "Plot", "Slice", "plot_areas", "plot_images", "plot_learning", "plot_lines",
+    "ExplainSteps", "Paths", "Plot", "Slice", "plot_areas", "plot_attention", "plot_images", "plot_learning", "plot_lines",
     "plot_regions", "plot_walks", "plot_weights", "regions", "small_multiples", "weight_pictures", "explain_move", "explain_step",
     "step_sweep", "play",
 }  # fmt: skip

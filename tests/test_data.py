@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import sklearn.datasets
 
-from micrograd_like.data import load_digits, make_moons
+from micrograd_like.data import load_digits, load_names, load_words, make_moons
 
 
 def test_the_digits_are_all_there_scaled_to_one():
@@ -76,3 +76,58 @@ def test_without_scikit_learn_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ImportError, match=r"pip install 'micrograd_like\[data\]'"):
         load_digits()
+
+
+def test_the_names_are_real_of_plain_letters_and_each_is_there_once():
+    train, held_out = load_names()
+    names = train + held_out
+    assert len(names) == len(set(names)) > 6000
+    assert {"emma", "olivia", "john", "christopher"} <= set(names)
+    assert set("".join(names)) == set("abcdefghijklmnopqrstuvwxyz")
+    assert len(held_out) == pytest.approx(0.1 * len(names), abs=1)
+
+
+def test_names_of_a_length_are_split_as_the_seed_says():
+    train, held_out = load_names(5, held_out=0.25, seed=3)
+    assert max(map(len, train + held_out)) == 5
+    assert (train, held_out) == load_names(5, held_out=0.25, seed=3)
+    assert set(held_out) != set(load_names(5, held_out=0.25, seed=4)[1])
+
+
+def test_the_words_of_a_file_are_its_different_words_in_lower_case(tmp_path):
+    numbers = "null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig vierzig fünfzig hundert"
+    file = tmp_path / "words.txt"
+    file.write_text(
+        f"\ufeff{numbers.upper()}, {numbers}; ÄPFEL-Birnen 3mal _und_ don't … supercalifragilistic", "utf-8"
+    )
+    train, held_out = load_words(file, longest=10)
+    assert {*train, *held_out} == {*numbers.split(), "äpfel", "birnen", "mal", "und", "don", "t"}
+    assert (len(train), len(held_out)) == (21, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "at least 20 different words of at most 9 letters in .*words.txt', found 0"),
+        (b"one two " * 50, "found 2"),
+        (b"\xff\xfe", "text in UTF-8 in .*words.txt'"),
+        ("".join(f"{chr(0x4E00 + i)} " for i in range(150)).encode(), "at most 100 different letters .* found 150"),
+    ],
+)
+def test_a_file_without_words_to_learn_from_is_refused(tmp_path, text, message):
+    file = tmp_path / "words.txt"
+    file.write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        load_words(file, longest=9)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        load_words(tmp_path / "nothing.txt")
+
+
+def test_lengths_and_shares_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="longest as at least the length of a name, got 1"):
+        load_names(1)
+    with pytest.raises(ValueError, match="held_out as a share between 0 and 1"):
+        load_names(held_out=1.5)

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from micrograd_like.drawing import Plot, house_style, plot_learning, plot_weights
+from micrograd_like.drawing import Plot, house_style, plot_attention, plot_learning, plot_weights
 from micrograd_like.drawing.plots import Pictures, plot_pictures
 from micrograd_like.nn import MLP, Layer
 from micrograd_like.training import Epoch, History
@@ -215,3 +215,22 @@ class TestPlot:
             figure = matplotlib.figure.Figure()
             figure.subplots().plot([1, 2])
         assert Plot(figure).to_svg() == Plot(figure).to_svg()
+
+
+def test_attention_is_a_triangle_for_each_head_whose_squares_have_the_areas_of_the_shares():
+    shares = [[1.0], [0.25, 0.75], [0.0, 0.36, 0.64]]
+    plot = plot_attention(["·", "a", "b"], [shares, shares], "Who looks at whom")
+    assert plot.summary.startswith("Head 1: · looks most at ·, a at a, b at b. Head 2:")
+    assert [axes.get_title(loc="left") for axes in plot.figure.axes[:2]] == ["head 1", "head 2"]
+    _, filled = plot.figure.axes[0].patches
+    corners = filled.get_path().vertices.reshape(-1, 5, 2)
+    areas = {tuple(c.mean(0).round() for c in square[:4].T): math.dist(*square[:2]) ** 2 for square in corners}
+    expected = {(x, y): 0.96**2 * share for y, row in enumerate(shares) for x, share in enumerate(row) if share}
+    assert areas == pytest.approx(expected)
+    assert plot.to_svg() == plot_attention(["·", "a", "b"], [shares, shares], "Who looks at whom").to_svg()
+
+
+@pytest.mark.parametrize(("letters", "heads"), [("ab", []), ("", []), ("ab", [[[1.0]]]), ("ab", [[[1.0], [1.0]]])])
+def test_shares_that_are_no_triangle_on_the_letters_are_refused(letters, heads):
+    with pytest.raises(ValueError, match=r"a triangle of shares|at least one letter and one head"):
+        plot_attention(letters, heads)

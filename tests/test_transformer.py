@@ -81,6 +81,23 @@ def test_a_position_looks_at_itself_and_earlier_ones_in_shares_that_add_up_to_1(
             assert math.fsum(data(shares)) == pytest.approx(1, abs=1e-15)
 
 
+def test_a_models_looks_are_those_of_its_blocks_at_what_they_are_given():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    model = GPT(27, block=5, width=8, heads=2, layers=2, rng=1)
+    text = [0, 5, 13, 1]
+    looks = model.looks(text)
+    assert [[len(head) for head in block] for block in looks] == [[4, 4]] * 2
+    weights = Torch(model).weights
+    norm = lambda x: functional.rms_norm(x, (8,), eps=1e-5)  # noqa: E731
+    seen = norm(norm(weights["token"][text] + weights["place"][:4]))
+    q, k = (functional.linear(seen, weights[f"0.{part}"]).view(4, 2, 4).transpose(0, 1) for part in ("query", "key"))
+    fits = (q @ k.transpose(1, 2) / 2).masked_fill(torch.ones(4, 4).triu(1).bool(), -math.inf)
+    for head, shares in enumerate(fits.softmax(-1).tolist()):
+        for t, row in enumerate(looks[0][head]):
+            assert data(row) == pytest.approx(shares[t][: t + 1], rel=1e-12)
+
+
 def test_what_comes_later_does_not_change_what_came_before():
     model = GPT(27, width=8, heads=2, rng=0)
     assert data(model([0, 5, 13, 1])[:3]) == data(model([0, 5, 13]))
@@ -185,8 +202,11 @@ def test_near_0_the_temperature_leaves_only_the_likeliest_token():
         (lambda: GPT(27, layers=0), "layers as a whole number"),
         (lambda: GPT(27, block=4, width=4)([]), "from 1 to 4 tokens, got 0"),
         (lambda: GPT(27, block=4, width=4)([0] * 5), "from 1 to 4 tokens, got 5"),
+        (lambda: GPT(10**6, width=10**4), "a layer of at most 100,000,000 weights"),
+        (lambda: generate(GPT(27, width=4), 27), "start as a whole number of at least 0 and at most 26"),
+        (lambda: generate(GPT(27, width=4), 0, stop=-1), "stop as a whole number"),
         (lambda: next_token_loss([[mg.Value(0.0)]], []), "as many targets as positions"),
-        (lambda: generate(GPT(27, width=4), 0, temperature=0), "a temperature above 0"),
+        (lambda: generate(GPT(27, width=4), 0, temperature=0), "a finite temperature above 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused(attempt, message):

@@ -1,3 +1,4 @@
+from micrograd_like.drawing.attention import plot_attention
 from micrograd_like.drawing.dot import draw_dot, trace
 from micrograd_like.drawing.figure import Plot, house_style
 from micrograd_like.drawing.frames import Frames, draw_frames
@@ -23,6 +24,7 @@ __all__ = [
     "draw_frames",
     "house_style",
     "plot_areas",
+    "plot_attention",
     "plot_images",
     "plot_learning",
     "plot_lines",
