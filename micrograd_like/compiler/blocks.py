@@ -15,10 +15,10 @@ from typing import Any
 
 from micrograd_like.compiler import emit
 from micrograd_like.compiler.adjoint import Adjoint, adjoint
-from micrograd_like.compiler.emit import Emitter, Shape
-from micrograd_like.compiler.gradients import Rows, contributions
+from micrograd_like.compiler.gradients import contributions
 from micrograd_like.compiler.loops import For, Table, Term
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
+from micrograd_like.compiler.memory import Layout, Memory, Shape
 from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
@@ -95,11 +95,6 @@ class Parts:
         return sum(self.widths)
 
     @property
-    def row(self) -> int:
-        """The doubles from one sample to the next, where they lie as they are given; aligned."""
-        return -(-self.inputs // 8) * 8
-
-    @property
     def frame(self) -> int:
         """The vectors in a sample's frame; odd, so that frames do not compete for the same lines of the cache."""
         return (self.inputs + 2 * self.sample.slots + self.sample.backward.temporaries) | 1
@@ -135,20 +130,18 @@ def groups_at_once(parts: Parts, lanes: int) -> int:
 
 
 def frames_size(parts: Parts, lanes: int) -> int:
-    """The doubles of a block's frames, and of its samples as they are given."""
-    return groups_at_once(parts, lanes) * lanes * (parts.frame + parts.row)
+    """The doubles of a block's frames."""
+    return groups_at_once(parts, lanes) * lanes * parts.frame
 
 
 def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     """The module of one number of lanes."""
     lanes, sample = shape.lanes, parts.sample
-    checked = parts.sizes() if check else None
     stride = parts.frame * lanes
-    samples = Rows(groups_at_once(parts, lanes) * stride, parts.row) if lanes > 1 else None
-    nests, used = section(sample, shape, parts, stride, checked, samples=samples)
-    e = Emitter(shape, parts.tables, False, None)
+    layout = Layout(shape, parts.tables, stride if lanes > 1 else 0, parts.sizes() if check else None)
+    nests, used = section(sample, layout)
+    e = Memory(Layout(shape, {}), contract=False)
     vector, align = e.type, e.align
-    e.label("entry")
 
     places = [0, parts.inputs, parts.inputs + sample.slots, parts.inputs + 2 * sample.slots]
     names = [e.at(vector, "%frames", place) for place in places]
@@ -157,12 +150,12 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     def frame(counter: str) -> tuple[list[str], str]:
         """The pointers of a frame, and its first sample."""
         offset = e.put(f"mul nsw i64 {counter}, {stride}")
-        here = [e.put(f"getelementptr double, ptr {name}, i64 {offset}") for name in names]
+        here = [e.at("double", name, offset) for name in names]
         return here, e.put(f"add nsw i64 %first, {e.put(f'mul nsw i64 {counter}, {lanes}')}")
 
     def before(counter: str, _: Any) -> list[str]:
         here, first = frame(counter)
-        _load_inputs(e, parts, here[0], first, counter, samples)
+        _load_inputs(e, parts, here[0], first)
         return []
 
     def between(counter: str, _: Any) -> list[str]:
@@ -170,7 +163,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
         for k in range(parts.outputs):
             value = e.put(f"load {vector}, ptr {e.at(vector, here[1], sample.outputs + k)}, align {align}")
             for lane in range(lanes):
-                x = e.put(f"extractelement {vector} {value}, i64 {lane}") if lanes > 1 else value
+                x = e.lane(value, lane)
                 row = e.put(f"add nsw i64 {first}, {lane}")
                 place = e.put(f"add nsw i64 {e.put(f'mul nsw i64 {row}, {parts.outputs}')}, {k}")
                 e.do(f"store double {x}, ptr {e.at('double', '%out', place)}, align 8")
@@ -188,13 +181,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
         e.do(f"call void @contribute({pointers})")
 
     e.when(e.put("icmp ne i64 %mode, 0"), backward)
-    body = "\n".join(e.lines)
-    return "\n".join([
-        *nests,
-        f"define void @block({_BLOCK}) #0 {{\n{body}\n  ret void\n}}",
-        *definitions(used | e.used),
-        ATTRIBUTES,
-    ])  # fmt: skip
+    return "\n".join([*nests, e.function("block", _BLOCK), *definitions(used | e.used), ATTRIBUTES])
 
 
 _REST = ", ptr %params, ptr %shared, ptr %consts, ptr %gp, ptr %gs, ptr %tables, i64 %groups"
@@ -205,23 +192,12 @@ _BLOCK = (
 )
 
 
-def section(
-    nests: Nests,
-    shape: Shape,
-    parts: Parts,
-    stride: int,
-    checked: Any,
-    prefix: str = "",
-    samples: Rows | None = None,
-) -> tuple[list[str], set[Any]]:
-    """The functions forward, sweep and contribute of a section, and the helpers they use."""
-    tables = parts.tables
+def section(nests: Nests, layout: Layout, prefix: str = "") -> tuple[list[str], set[Any]]:
+    """The functions forward, sweep and contribute of a section, and what they use."""
     texts = [
-        emit.function(f"{prefix}forward", nests.forward, shape, tables, stride, backward=False, checked=checked),
-        emit.function(f"{prefix}sweep", nests.backward.sweep, shape, tables, stride, backward=True, checked=checked),
-        contributions(
-            f"{prefix}contribute", nests.backward.contributions, shape, tables, stride, checked=checked, samples=samples
-        ),
+        emit.function(f"{prefix}forward", nests.forward, layout, backward=False),
+        emit.function(f"{prefix}sweep", nests.backward.sweep, layout, backward=True),
+        contributions(f"{prefix}contribute", nests.backward.contributions, layout),
     ]
     return [text for text, _ in texts], set().union(*[used for _, used in texts])
 
@@ -239,7 +215,7 @@ def _runs(slots: Sequence[int] | None, everything: int) -> list[tuple[int, int]]
     return runs if len(runs) <= MOST_RUNS else [(0, everything)]
 
 
-def _seeds(e: Emitter, first: str) -> str:
+def _seeds(e: Memory, first: str) -> str:
     """The adjoint of each lane's loss: its share of the mean, or 0 beyond the last sample."""
     if e.lanes == 1:
         return "%seed"
@@ -255,7 +231,7 @@ def _seeds(e: Emitter, first: str) -> str:
     return e.select(valid, e.splat("%seed"), e.number(0.0))
 
 
-def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str, counter: str, rows: Rows | None) -> None:
+def _load_inputs(e: Memory, parts: Parts, frame: str, first: str) -> None:
     """Transpose: sample by sample in memory, number by number in the frame, with one sample in each lane."""
     samples = []
     final = e.put("sub nsw i64 %last, 1") if e.lanes > 1 else ""
@@ -265,43 +241,31 @@ def _load_inputs(e: Emitter, parts: Parts, frame: str, first: str, counter: str,
             e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
             place = e.put(f"call i64 @llvm.smin.i64(i64 {place}, i64 {final})")
         samples.append(e.put(f"load i64, ptr {e.at('i64', '%rows', place)}, align 8"))
-    copies = None
-    if rows is not None:
-        group = e.put(f"mul nuw nsw i64 {counter}, {e.lanes * rows.width}")
-        copies = e.at("double", e.at("double", "%frames", group), rows.start)
     start = 0
     for k, width in enumerate(parts.widths):
         source = e.put(f"load ptr, ptr {e.at('ptr', '%inputs', k)}, align 8")
         sources = [e.at("double", source, e.put(f"mul nsw i64 {sample}, {width}")) for sample in samples]
-        copied = None if copies is None else e.at("double", copies, start)
-        _load_input(e, width, sources, e.at(e.type, frame, start), copied, parts.row)
+        _load_input(e, width, sources, e.at(e.type, frame, start))
         start += width
 
 
-def _load_input(e: Emitter, width: int, sources: list[str], target: str, copies: str | None, row: int) -> None:
-    """One input of a group of samples; `copies`: where the samples go as they are, if anywhere, `row` doubles apart."""
-    squares = width // 4 * 4 if copies is not None and e.lanes % 4 == 0 else 0
+def _load_input(e: Memory, width: int, sources: list[str], target: str) -> None:
+    """One input of a group of samples."""
+    squares = width // 4 * 4 if e.lanes % 4 == 0 else 0
 
     def four(counter: str, _: Any) -> list[str]:
-        here = e.at("double", str(copies), counter)
         there = e.at(e.type, target, counter)
         for lane in range(0, e.lanes, 4):
-            square = []
-            for k in range(lane, lane + 4):
-                square.append(e.put(f"load <4 x double>, ptr {e.at('double', sources[k], counter)}, align 8"))
-                e.do(f"store <4 x double> {square[-1]}, ptr {e.at('double', here, k * row)}, align 8")
+            square = [
+                e.put(f"load <4 x double>, ptr {e.at('double', sources[k], counter)}, align 8")
+                for k in range(lane, lane + 4)
+            ]
             for i, column in enumerate(e.transposed(square)):
                 e.do(f"store <4 x double> {column}, ptr {e.at('double', there, i * e.lanes + lane)}, align 32")
         return []
 
     def one(number: str, _: Any) -> list[str]:
-        value = "poison"
-        for lane, source in enumerate(sources):
-            x = e.put(f"load double, ptr {e.at('double', source, number)}, align 8")
-            value = e.put(f"insertelement {e.type} {value}, double {x}, i64 {lane}") if e.lanes > 1 else x
-            if copies is not None:
-                there = e.at("double", copies, number)
-                e.do(f"store double {x}, ptr {e.at('double', there, lane * row)}, align 8")
+        value = e.lanewise(lambda k: e.put(f"load double, ptr {e.at('double', sources[k], number)}, align 8"))
         e.do(f"store {e.type} {value}, ptr {e.at(e.type, target, number)}, align {e.align}")
         return []
 
@@ -312,13 +276,3 @@ def _load_input(e: Emitter, width: int, sources: list[str], target: str, copies:
             one(str(number), ())
     else:
         e.loop(width, [], one)
-
-
-__all__ = [
-    "Nests",
-    "Parts",
-    "block_module",
-    "frames_size",
-    "groups_at_once",
-    "section",
-]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from micrograd_like.compiler import shards
 from micrograd_like.compiler.blocks import Parts, section
-from micrograd_like.compiler.emit import Shape
 from micrograd_like.compiler.fields import FORWARD, GRADIENT, TRAIN, Entry
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
+from micrograd_like.compiler.memory import Layout, Shape
 from micrograd_like.compiler.spaces import ADJOINT, NODE, TEMPORARY
 from micrograd_like.compiler.steps import padded
 
@@ -23,7 +23,6 @@ EIGHT = "<8 x double>"
 
 def main_module(parts: Parts, check: bool) -> str:
     """The module with `run`, `help`, `read`, reading and running at once, and `look`."""
-    shape = Shape(1, 1, 8)
     shared = parts.shared
     checked = None
     if check:
@@ -32,7 +31,7 @@ def main_module(parts: Parts, check: bool) -> str:
             ADJOINT: shared.slots,
             TEMPORARY: shared.backward.temporaries,
         }
-    texts, used = section(shared, shape, parts, 0, checked, "shared_")
+    texts, used = section(shared, Layout(Shape(1, 8), parts.tables, 0, checked), "shared_")
     for text, needs in shards.definitions(parts):
         texts.append(text)
         used |= needs
@@ -42,8 +41,7 @@ def main_module(parts: Parts, check: bool) -> str:
     for name, write in functions.items():
         w = Entry()
         answer = write(w, parts)
-        body = "\n".join(w.lines)
-        texts.append(f"define i64 @{name}(ptr %fields) #0 {{\n{body}\n  ret i64 {answer}\n}}")
+        texts.append(w.function(name, "ptr %fields", answer, "i64"))
         used |= w.used
     return "\n".join([*texts, *definitions(used), ATTRIBUTES])
 

@@ -32,8 +32,7 @@ def _extremum(predicate: str) -> Callable[..., str]:
     def form(w: Writer, best: str, *others: str) -> str:
         for x in others:
             ahead, unordered = w.compare(predicate, x, best), w.compare("uno", x, x)
-            kind = f"<{w.lanes} x i1>" if w.lanes > 1 else "i1"
-            best = w.select(w.put(f"or {kind} {ahead}, {unordered}"), x, best)
+            best = w.select(w.put(f"or {w.mask} {ahead}, {unordered}"), x, best)
         return best
 
     return form
@@ -153,10 +152,7 @@ def definitions(used: set[Any]) -> list[str]:
         w.label("entry")
         result = HELPERS[name](w, "%x")
         texts += sorted(w.used)
-        body = "\n".join(w.lines)
-        texts.append(
-            f"define internal {w.type} @vector_{name}_{lanes}({w.type} %x) #0 {{\n{body}\n  ret {w.type} {result}\n}}"
-        )
+        texts.append(w.function(f"vector_{name}_{lanes}", f"{w.type} %x", result, w.type, "internal "))
     return list(dict.fromkeys(texts))
 
 

@@ -15,10 +15,10 @@ from micrograd_like.compiler import loops, native, nest
 from micrograd_like.compiler.adjoint import adjoint
 from micrograd_like.compiler.affine import refold, size
 from micrograd_like.compiler.blocks import Nests, Parts, block_module
-from micrograd_like.compiler.emit import Shape
 from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.flow import Flow, Section, flow
 from micrograd_like.compiler.loops import Term
+from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.nest import lower
 from micrograd_like.compiler.spaces import (
     ADJOINT,
@@ -86,7 +86,7 @@ def stages(recorded: Trace, parts: Parts) -> list[Stage]:
     """Every stage of a program. What can be run in plain Python returns a sample's loss; the adjoint also the gradient."""
     flowing, found = folded(recorded)
     lanes = native.width()
-    entry, block = main_module(parts, False), block_module(parts, Shape(lanes, lanes, 4), False)
+    entry, block = main_module(parts, False), block_module(parts, Shape(lanes, 4), False)
     both = (parts.shared, parts.sample)
     forward = "\n".join(nest.show(nests.forward) for nests in both if nests.forward)
     backward = "\n".join(

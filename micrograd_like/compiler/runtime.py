@@ -17,9 +17,9 @@ from micrograd_like._extras import require
 from micrograd_like.compiler import native
 from micrograd_like.compiler.arrays import pick_error
 from micrograd_like.compiler.blocks import Parts, block_module, frames_size, groups_at_once
-from micrograd_like.compiler.emit import Shape
 from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.fields import CALL, FIELDS, FORWARD, GRADIENT, TRAIN
+from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, operations, room, shard_size
 from micrograd_like.compiler.steps import padded, step_module
@@ -49,7 +49,7 @@ class Machine:
         self.loaded: dict[str, native.Loaded] = {}
         self.loading = threading.RLock()
         width = width or native.width()
-        self.shapes = {1: Shape(1, 1, 8, 1), width: Shape(width, width, 4)}
+        self.shapes = {1: Shape(1, 8, 1), width: Shape(width, 4)}
         self.consts = numpy.array(parts.constants)
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)
         self.values = numpy.array([id(p) for p in parameters], dtype=numpy.int64)

@@ -76,10 +76,5 @@ def step_module(optimizer: Optimizer, parameters: int, rates: int) -> str:
 
     if parameters:
         w.loop(padded(parameters), [], eight, LANES)
-    body = "\n".join(w.lines)
     arguments = "ptr noalias %params, ptr noalias %gradient, ptr noalias %state, ptr noalias %rates"
-    return "\n".join([
-        f"define void @update({arguments}) #0 {{\n{body}\n  ret void\n}}",
-        *definitions(w.used),
-        ATTRIBUTES,
-    ])  # fmt: skip
+    return "\n".join([w.function("update", arguments), *definitions(w.used), ATTRIBUTES])

@@ -7,7 +7,8 @@ calls. It numbers results and labels, and gathers the declarations and helpers t
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 # Which of the eight numbers of two vectors of four go side by side.
@@ -26,12 +27,31 @@ class Writer:
         self.lanes = lanes
         self.type = f"<{lanes} x double>" if lanes > 1 else "double"
         self.integers = f"<{lanes} x i64>" if lanes > 1 else "i64"
+        self.mask = f"<{lanes} x i1>" if lanes > 1 else "i1"
         self.suffix = f"v{lanes}f64" if lanes > 1 else "f64"
         self.fast = "contract " if contract else ""  # may a product and a sum be rounded once?
         self.lines: list[str] = []
         self.names = 0
         self.block = "entry"
         self.used: set[Any] = set()  # declarations, and (helper, lanes) that the module must define
+        self.scopes: list[dict[Any, str]] = [{}]  # what is known: in the function, and in each loop around
+
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        """What becomes known inside is known inside only."""
+        self.scopes.append({})
+        yield
+        self.scopes.pop()
+
+    def known(self, key: Any) -> str | None:
+        """What is known under a key in this scope or one around it."""
+        return next((scope[key] for scope in reversed(self.scopes) if key in scope), None)
+
+    def function(self, name: str, arguments: str, answer: str = "", kind: str = "void", linkage: str = "") -> str:
+        """The function whose instructions were written."""
+        body = "\n".join(self.lines)
+        result = f"{kind} {answer}" if answer else kind
+        return f"define {linkage}{kind} @{name}({arguments}) #0 {{\n{body}\n  ret {result}\n}}"
 
     def new(self) -> str:
         self.names += 1
@@ -67,6 +87,19 @@ class Writer:
         one = self.put(f"insertelement {self.type} poison, double {scalar}, i64 0")
         return self.put(f"shufflevector {self.type} {one}, {self.type} poison, <{self.lanes} x i32> zeroinitializer")
 
+    def lane(self, x: str, k: int) -> str:
+        """The scalar in a lane."""
+        return self.put(f"extractelement {self.type} {x}, i64 {k}") if self.lanes > 1 else x
+
+    def lanewise(self, compute: Callable[[int], str]) -> str:
+        """A vector whose scalars are computed one by one; compute(lane)."""
+        if self.lanes == 1:
+            return compute(0)
+        vector = "poison"
+        for k in range(self.lanes):
+            vector = self.put(f"insertelement {self.type} {vector}, double {compute(k)}, i64 {k}")
+        return vector
+
     def arithmetic(self, instruction: str, x: str, y: str) -> str:
         return self.put(f"{instruction} {self.fast}{self.type} {x}, {y}")
 
@@ -80,8 +113,7 @@ class Writer:
         return self.put(f"fcmp {predicate} {self.type} {x}, {y}")
 
     def select(self, condition: str, x: str, y: str) -> str:
-        kind = f"<{self.lanes} x i1>" if self.lanes > 1 else "i1"
-        return self.put(f"select {kind} {condition}, {self.type} {x}, {self.type} {y}")
+        return self.put(f"select {self.mask} {condition}, {self.type} {x}, {self.type} {y}")
 
     def intrinsic(self, name: str, x: str) -> str:
         function = f"@llvm.{name}.{self.suffix}"
@@ -96,14 +128,9 @@ class Writer:
     def library(self, name: str, *args: str) -> str:
         """A function of the C library, lane by lane."""
         self.used.add(f"declare double @library_{name}({', '.join(['double'] * len(args))})")
-        if self.lanes == 1:
-            return self.put(f"call double @library_{name}({', '.join(f'double {x}' for x in args)})")
-        result = "poison"
-        for lane in range(self.lanes):
-            parts = [self.put(f"extractelement {self.type} {x}, i64 {lane}") for x in args]
-            y = self.put(f"call double @library_{name}({', '.join(f'double {x}' for x in parts)})")
-            result = self.put(f"insertelement {self.type} {result}, double {y}, i64 {lane}")
-        return result
+        return self.lanewise(
+            lambda k: self.put(f"call double @library_{name}({', '.join(f'double {self.lane(x, k)}' for x in args)})")
+        )
 
     def cast(self, x: str, to_integers: bool) -> str:
         source, target = (self.type, self.integers) if to_integers else (self.integers, self.type)
@@ -163,7 +190,8 @@ class Writer:
             more = self.put(f"icmp slt i64 {counter}, {count}")
             self.do(f"br i1 {more}, label %{head}.body, label %{head}.end")
             self.label(f"{head}.body")
-        results = list(body(counter, values))
+        with self.scope():
+            results = list(body(counter, values))
         following = self.put(f"add nuw nsw i64 {counter}, {step}")
         latch = self.block
         if may_be_empty:
