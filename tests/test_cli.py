@@ -76,7 +76,7 @@ def test_without_a_command_the_menu_is_shown(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert cli.main([]) == 0
     listed = capsys.readouterr().out
-    for number in range(1, 14):
+    for number in range(1, 15):
         assert re.search(rf"^{number}\. .*, \d+ minutes, not begun$", listed, re.MULTILINE)
 
 

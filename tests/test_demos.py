@@ -103,8 +103,8 @@ def test_in_the_tutor_every_answer_is_right_and_no_exercise_is_solved_from_the_s
         session.close()
 
 
-def test_all_thirteen_chapters_are_there_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [path.stem[:2] for path in CHAPTERS] == [f"{n:02}" for n in range(1, 14)]
+def test_all_fourteen_chapters_are_there_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert [path.stem[:2] for path in CHAPTERS] == [f"{n:02}" for n in range(1, 15)]
     assert cli.main(["demo", "--list"]) == 0
     listed = capsys.readouterr().out
     for path in CHAPTERS:
