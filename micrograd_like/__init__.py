@@ -1,7 +1,7 @@
 """A scalar autograd engine made of glass: see exactly how each weight and bias affects the loss."""
 
 from micrograd_like.anomaly import AnomalyError, detect_anomaly
-from micrograd_like.compiler import Program, TraceError, compile
+from micrograd_like.compiler import Program, TraceError, UpTo, compile
 from micrograd_like.drawing import draw_dot, draw_frames, trace
 from micrograd_like.drawing.show import show
 from micrograd_like.engine import Value, gradient
@@ -79,6 +79,7 @@ __all__ = [
     "SGD",
     "Step",
     "TraceError",
+    "UpTo",
     "Value",
     "__version__",
     "binary_cross_entropy_with_logits",

@@ -253,6 +253,9 @@ GOOD: dict[str, Callable[[World], Any]] = {
 }
 # Where one word means different things.
 GOOD_OF: dict[str, Callable[[World], Any]] = {
+    "UpTo.longest": lambda w: 4,
+    "UpTo.least": lambda w: 2,
+    "UpTo.rest": lambda w: 3,
     "evaluate.loss": lambda w: w.loss_of,
     "fit.loss": lambda w: w.loss_of,
     "fit.held_out": lambda w: w.samples,

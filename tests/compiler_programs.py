@@ -227,6 +227,35 @@ def growing_program(seed: int) -> tuple[Callable[..., Any], list[Value], int]:
     return function, p, n * width
 
 
+def sequence_program(seed: int) -> tuple[Callable[..., Any], list[Value], mg.UpTo]:
+    """(function of a sequence x and k, parameters, the shape of x): what it computes differs with the length."""
+    rng = random.Random(seed)
+    least = rng.choice([1, 1, 2, 3])
+    longest, width = least + rng.randint(0, 6), rng.randint(1, 3)
+    p = [Value(rng.uniform(-1, 1)) for _ in range(longest * longest + 12)]
+    layers = [(rng.choice(list(LAYERS)), rng.random()) for _ in range(rng.randint(1, 3))]
+    ending = rng.choice(["sum", "mean", "last", "backwards", "short"])
+
+    def function(x: Sequence[Any], k: Sequence[Any]) -> Any:
+        rows = [list(row) for row in x]
+        for name, dice in layers:
+            rows = LAYERS[name](rows, p, random.Random(dice))
+        everything = [v for row in rows for v in row]
+        if ending == "last":
+            return sum(rows[-1], 0.0) * p[0]
+        if ending == "backwards":
+            h = p[1] * 1.0
+            for v in reversed(everything):
+                h = h * p[2] + v
+            return h
+        if ending == "short" and len(rows) < longest:  # another computation for some lengths
+            return mg.sum(everything) * k[0]
+        total = sum(everything, 0.0) * 0.1
+        return total / len(rows) if ending == "mean" else total
+
+    return function, p, mg.UpTo(longest, width, least=least)
+
+
 Rows = list[list[Any]]
 
 

@@ -3,7 +3,7 @@
 trace → flow → loops → nest → adjoint (sums) → emit (machine), gradients → blocks → entry → native, runtime → program
 """
 
-from micrograd_like.compiler.program import Program, compile
+from micrograd_like.compiler.program import Program, UpTo, compile
 from micrograd_like.compiler.trace import TraceError
 
-__all__ = ["Program", "TraceError", "compile"]
+__all__ = ["Program", "TraceError", "UpTo", "compile"]

@@ -19,13 +19,14 @@ from typing import Any
 from micrograd_like import ops
 from micrograd_like.compiler import trace as tracing
 from micrograd_like.compiler.flow import flow
-from micrograd_like.compiler.loops import Bound, For, Ref, Statement, Table, Term, recover
+from micrograd_like.compiler.loops import Bound, Choice, For, Ref, Statement, Table, Term, recover
 from micrograd_like.compiler.nest import (
     Assign,
     Code,
     Leaf,
     Reduce,
     Scatter,
+    columns_as_trips,
     independent,
     leaf,
     lower,
@@ -103,14 +104,16 @@ class _Builder:
     def _table(self, table: Table, trips: tuple[int, ...]) -> list[Term]:
         outer, self.contributions = self.contributions, []
         bodies, found = [], []
-        for body in table.bodies:
-            columns = len(body[0].refs)
+        for body, columns in zip(table.bodies, columns_as_trips(table), strict=True):
             before, self.around = self.around, []
-            bodies.append(self.reverse(body, (*trips, *[0] * columns)))
+            bodies.append(self.reverse(body, (*trips, *columns)))
             self.around = before
             found.append(tuple(self.contributions))
             self.contributions = []
         self.contributions = outer
+        if isinstance(table, Choice):
+            self.contributions.append(replace(table, bodies=tuple(found)))
+            return [replace(table, bodies=tuple(bodies))]
         if any(found):
             self.contributions.append(_without_empty(Table(table.rows, tuple(found))))
         return [_without_empty(Table(table.rows[::-1], tuple(bodies)))] if any(bodies) else []

@@ -9,25 +9,33 @@ are more of them, and what they compute lies at addresses that grow like t². Tw
     box as wide as the loops are at their most. Addresses are now affine in the counters, and all is folded again.
 A value is written once, so that another address is never wrong: a guess that was bad costs folding, not a number. A
 program that does not become much shorter this way is left as it was found.
+
+A program for sequences of every length has a trace for each. The two longest are folded; what has grown between them, a
+few bounds, says how the loops of each other length would look, and where these are that trace's lines, one nest serves
+them all: the length is one more counter around it. Lengths that look otherwise get a nest of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler.flow import SCALARS, Flow, Section, _Chain, _Flow, _groups, _runs, shared
-from micrograd_like.compiler.loops import BODY, For, Table, Term, bound, lines, statement
-from micrograd_like.compiler.spaces import CONST, INACTIVE, INDEX, INPUT, NODE, NODES, PARAM, SHIFT, pack, space_of
+from micrograd_like.compiler.flow import SCALARS, Flow, Line, Section, _Chain, _Flow, _groups, _runs, _step, shared
+from micrograd_like.compiler.loops import BODY, Choice, For, Table, Term, bound, lines, statement
+from micrograd_like.compiler.spaces import CONST, INACTIVE, INDEX, INPUT, NODE, PARAM, SHIFT, pack, space_of
 from micrograd_like.compiler.trace import COPY, Trace
 from micrograd_like.ops import Operation
 
 MOST = 200  # terms outermost, after the first folding, of a program that is worth a second one
 Vector = tuple[int, ...]
 Item = tuple[int, Vector]  # the key of a shape, and the integers in which terms of this shape differ
+Column = tuple[int, ...]  # the elements of one of a line's lists
+Role = tuple[int, ...]  # where a line stands in the nest
+Found = tuple[Flow, tuple[tuple[Term, ...], tuple[Term, ...]]]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,10 +44,10 @@ class _Whole:
 
     op: Operation
     scalars: tuple[int, ...]
-    elements: list[tuple[int, ...]]  # of its strided operands, side by side
+    columns: tuple[Column, ...]  # its strided operands, of equal length
     node: int
     value: int | None = None  # of a composed row: where its value already is
-    role: tuple[int, ...] = ()  # where it stands in the nest
+    role: Role = ()
     counters: tuple[int, ...] = ()  # of the loops around it
     room: int = 0  # how many lines of this role there are, counting from 0 to the most of each counter
     offset: int = 0  # which of them this one is
@@ -47,44 +55,100 @@ class _Whole:
     @property
     def reads(self) -> tuple[int, ...]:
         """The scalar operands, the first element of each strided one, and the value of a composed row."""
-        refs = (*self.scalars, *(self.elements[0] if self.elements else ()))
+        refs = (*self.scalars, *[column[0] for column in self.columns])
         return refs if self.value is None else (*refs, self.value)
 
 
-def refold(recorded: Trace, least: int | None) -> tuple[Flow, tuple[tuple[Term, ...], tuple[Term, ...]]] | None:
+def refold(recorded: Trace, least: int | None) -> Found | None:
     """(sections, the terms of each), where this takes at most 2/3 of `least` statements and loops; else None."""
-    return _Affine(recorded).refolded(least)
+    flowing = _Lines(recorded)
+    constants: list[float] = []
+    sections, terms, written = [], [], 0
+    for varying in (0, 1):
+        nest = _Nest([_Part(flowing, varying)], constants)
+        if not nest.fold(MOST):
+            return None
+        written += size(nest.terms[0])
+        if least is not None and 3 * written > 2 * least:
+            return None
+        sections.append(nest.section(0))
+        terms.append(nest.terms[0])
+    return Flow(sections[0], sections[1], constants), (terms[0], terms[1])
+
+
+def by_length(traces: Sequence[Trace], place: int) -> Found:
+    """The same of a program for several lengths, from its trace for each, the shortest first.
+
+    `place`: the number of a sample that says which of them is its own, counted from the first one's length.
+    """
+    longest_first = [_part(trace) for trace in reversed(traces)]
+    constants: list[float] = []
+    bodies: list[tuple[Term, ...]] = []
+    rows: list[tuple[int, int]] = []
+    sections: list[Section] = []
+    while longest_first:
+        nest = _Nest(longest_first, constants)
+        nest.fold()
+        done = len(nest.parts)
+        longest_first = [_part(p.flow.trace) if p.is_numbered else p for p in longest_first[done:]]
+        rows += [(len(bodies), done - 1 - k) for k in range(done)]
+        bodies.append(nest.terms[1])
+        sections += [nest.section(k) for k in range(done)]
+    slots = max(section.slots for section in sections)
+    for section in sections:
+        section.slots = slots
+    choice = Choice(tuple(rows[::-1]), tuple(bodies), place)
+    nothing = Section([], 0, 0)
+    return Flow(nothing, sections[0], constants, sections[::-1]), ((), (choice,))
+
+
+class _Unrolled(Section):
+    """A section whose lines are made where they are asked for: its loops, unrolled."""
+
+    def __init__(self, terms: Sequence[Term], counters: tuple[int, ...], slots: int) -> None:
+        self.terms, self.counters, self.slots, self.outputs = terms, counters, slots, 0
+
+    @cached_property
+    def lines(self) -> list[Line]:  # type: ignore[override]
+        return lines(self.terms, self.counters)
+
+
+def _part(trace: Trace) -> _Part:
+    """The lines of a trace, all of them for each sample: what would be shared differs between the lengths."""
+    return _Part(_Lines(trace, everything=True), 1)
 
 
 def size(terms: Sequence[Term]) -> int:
     """How many statements and loops there are to be written."""
     return sum(
-        1 + size(term.body) if isinstance(term, For) else len(term.rows) if isinstance(term, Table) else 1
+        1 + size(term.body) if isinstance(term, For) else
+        sum(map(size, term.bodies)) if isinstance(term, Choice) else
+        len(term.rows) if isinstance(term, Table) else 1
         for term in terms
-    )
+    )  # fmt: skip
 
 
-class _Affine(_Flow):
-    def refolded(self, least: int | None) -> tuple[Flow, tuple[tuple[Term, ...], tuple[Term, ...]]] | None:
+class _Lines(_Flow):
+    """A trace as lines whose lists are not cut into runs."""
+
+    def __init__(self, trace: Trace, *, everything: bool = False) -> None:
+        super().__init__(trace)
         self._drop_the_dead()
         self._classify()
-        whole = self._whole_lines(self._chains())
-        self.places: dict[int, int] = {}  # type: ignore[assignment]
-        sections, terms, written = [], [], 0
-        for varying in (0, 1):
-            own = [line for line in whole if self._varies(line) == varying]
-            found = self._fold_twice(own, varying)
-            if found is None:
-                return None
-            written += size(found[1])
-            if least is not None and 3 * written > 2 * least:
-                return None
-            sections.append(found[0])
-            terms.append(found[1])
-        return Flow(sections[0], sections[1], self.constants), (terms[0], terms[1])
+        if everything:
+            self.varying = self.alive[:]
+        self.known: dict[int, int] = {}  # the address of each node
+        self.whole = self._whole_lines(self._chains())
 
-    def _varies(self, line: _Whole) -> int:
-        return self.varying[line.node] if line.node < self.count else self.owner[line.node][0]
+    def varies(self, node: int) -> int:
+        return self.varying[node] if node < self.count else self.owner[node][0]
+
+    def is_active(self, node: int) -> int:
+        return self.active[node] if node < self.count else self.owner[node][1]
+
+    def makers(self, line: _Whole) -> tuple[Operation | None, ...]:
+        """The operations that computed a line's operands: what tells apart lines of one shape that follow each other."""
+        return tuple([self.operations[ref] if ref < self.count else None for ref in line.reads])
 
     def _is_zero(self, ref: int) -> bool:
         return space_of(ref) == CONST and self.constants[ref & INDEX] == 0.0
@@ -105,14 +169,17 @@ class _Affine(_Flow):
         return chains
 
     def _whole_lines(self, chains: dict[int, _Chain]) -> list[_Whole]:
-        """All lines, their strided operands not cut; partial sums of a chain of several kinds get nodes beyond the trace's."""
+        """All lines; partial sums of a chain of several kinds get nodes beyond the trace's."""
         self.owner: dict[int, tuple[int, int]] = {}
         found, extra = [], self.count
         for n in range(self.count):
             if not self.alive[n]:
                 continue
             op, refs = self.operations[n], self.operands[n]
-            if n in chains:
+            if op is ops.dot:
+                weights, bias, inputs = ops.dot_operands(refs)
+                found.append(_Whole(op, (bias,), (tuple(weights), tuple(inputs)), n))
+            elif n in chains:
                 total, terms = chains[n]
                 groups = list(_groups([t if type(t) is tuple else (t,) for t in terms]))
                 for k, (arity, group) in enumerate(groups):
@@ -121,141 +188,233 @@ class _Affine(_Flow):
                         node, extra = extra, extra + 1
                         self.owner[node] = self.varying[n], self.active[n]
                     if arity == 1 and len(group) == 1 and not (self._is_zero(total) and len(groups) == 1):
-                        found.append(_Whole(ops.add, (total, *group[0]), [], node))
+                        found.append(_Whole(ops.add, (total, *group[0]), (), node))
                     else:
-                        found.append(_Whole(ops.dot if arity == 2 else ops.sum, (total,), group, node))
+                        columns = tuple(zip(*group, strict=True))
+                        found.append(_Whole(ops.dot if arity == 2 else ops.sum, (total,), columns, node))
                     total = node
             elif op.arity is not None:
-                found.append(_Whole(op, refs, [], n, self.values.get(n)))
+                found.append(_Whole(op, refs, (), n, self.values.get(n)))
             else:
                 scalars = SCALARS.get(op.name, 0)
-                found.append(_Whole(op, refs[:scalars], [(x,) for x in refs[scalars:]], n, self.values.get(n)))
+                found.append(_Whole(op, refs[:scalars], (refs[scalars:],), n, self.values.get(n)))
         return found
 
-    def _fold_twice(self, whole: list[_Whole], varying: int) -> tuple[Section, tuple[Term, ...]] | None:
+
+class _Part:
+    """A section of one trace."""
+
+    def __init__(self, flowing: _Lines, varying: int) -> None:
+        self.flow = flowing
+        self.lines = [line for line in flowing.whole if flowing.varies(line.node) == varying]
+        self.varying = varying
+        self.is_numbered = False  # whether operands are addresses, in the place of the trace's numbers
+        last, count = flowing.count, len(flowing.trace.outputs)
+        self.outputs = range(last - count, last) if flowing.varying[last - 1] == varying else range(0)
+
+
+class _Nest:
+    """The nest of a section's lines, in one trace or in one for each length, the longest first."""
+
+    def __init__(self, parts: Sequence[_Part], constants: list[float]) -> None:
+        self.parts = list(parts)
+        self.constants = constants
+        self.slots = len(parts[0].outputs)
+
+    def fold(self, most: int | None = None) -> bool:
+        """Find the nest; it serves `parts`, which may be fewer afterwards. False where it would have too many terms."""
         keys = _Keys()
-        first = keys.extended(keys.folded(keys.by_shape(line, self._makers(line)) for line in whole))
-        if len(first) > MOST:
-            return None
-        self.slots = self._renumber(whole, _box(keys, first, whole))
+        shapes = ([keys.by_shape(line, p.flow.makers(line)) for line in p.lines] for p in self.parts)
+        first, growth, agreeing = keys.common(shapes)
+        if most is not None and len(first) > most:
+            return False
+        box: dict[Role, list[int]] = {}
+        del self.parts[agreeing:]
+        for k, part in enumerate(self.parts):
+            _place(keys, keys.shorter(first, growth, k), part.lines, box)
+        self._renumber(box)
         keys = _Keys()
-        items = self._by_address(keys, whole, varying)
-        second = keys.extended(keys.folded(iter(items)))
-        terms = tuple(keys.term(key, vector, [()] * len(vector), ()) for key, vector in second)
-        start = 0
-        if self.varying[self.count - 1] == varying:
-            places = [self.places[n] & INDEX for n in range(self.count - len(self.trace.outputs), self.count)]
-            start = places[0]
-            if places != list(range(start, start + len(places))):
-                return None  # outputs must lie side by side
-        return Section(lines(terms), self.slots, start), terms
+        items = list(self._by_address(keys))
+        second, growth, agreeing = keys.common(items)
+        del self.parts[agreeing:]
+        shortest, slopes = keys.shorter(second, growth, agreeing - 1), growth
+        around = ((), (agreeing,))
+        self.terms = [
+            tuple(
+                keys.term(key, vector, [(g,) * level for g in slope], around[level])
+                for (key, vector), slope in zip(shortest, slopes, strict=True)
+            )
+            for level in range(2)
+        ]  # without and with the length as the outermost counter
+        return True
 
-    def _makers(self, line: _Whole) -> tuple[Operation | None, ...]:
-        """The operations that computed a line's operands: what tells apart lines of one shape that follow each other."""
-        return tuple(self.operations[ref] if ref < self.count else None for ref in line.reads)
+    def section(self, k: int) -> Section:
+        """The lines of the k-th part."""
+        return _Unrolled(self.terms[1], (len(self.parts) - 1 - k,), self.slots)
 
-    def _renumber(self, whole: list[_Whole], box: dict[tuple[int, ...], list[int]]) -> int:
-        """Give values and the scalar constants new addresses, by role and counters. Returns the number of slots."""
-        slots = 0
-        starts: dict[tuple[int, ...], int] = {}
-        self.numbered: dict[tuple[tuple[int, ...], int], int] = {}  # where the constants at a role's head begin
-        for line in whole:
-            line.room, line.offset = 1, 0
-            for counter, side in zip(reversed(line.counters), reversed(box[line.role]), strict=True):
-                line.offset += counter * line.room
-                line.room *= side
-            if line.role not in starts:
-                starts[line.role], slots = slots, slots + line.room
-            active = self.active[line.node] if line.node < self.count else self.owner[line.node][1]
-            self.places[line.node] = pack(NODE if active else INACTIVE, starts[line.role] + line.offset)
-            line.scalars = tuple(self._head(line, (line.role, k), ref) for k, ref in enumerate(line.scalars))
-            if line.value is not None:
-                line.value = self._head(line, (line.role, len(line.scalars)), line.value)
-        return slots
-
-    def _head(self, line: _Whole, key: tuple[tuple[int, ...], int], ref: int) -> int:
-        """The operand; a constant at an address that goes with the line's counters."""
-        if space_of(ref) != CONST:
-            return ref
-        x = self.constants[ref & INDEX]
-        if key not in self.numbered:
-            self.numbered[key] = len(self.constants)
-            self.constants += [x] * line.room
-        place = self.numbered[key] + line.offset
-        self.constants[place] = x
-        return pack(CONST, place)
-
-    def _by_address(self, keys: _Keys, whole: list[_Whole], varying: int) -> list[Item]:
-        """Lines with all their addresses, and with strided operands that are single runs."""
-
-        def place(ref: int) -> int:
-            if ref >= NODES:
-                return ref
-            here = self.places[ref]
-            own = self.varying[ref] == varying if ref < self.count else self.owner[ref][0] == varying
-            return here if own else shared(here)
-
-        cut: dict[int, tuple[Vector, tuple[Vector, ...]]] = {}
-        usual: dict[tuple[int, ...], tuple[Vector, ...]] = {}
-        parts: dict[int, list[list[tuple[int, ...]]]] = {}  # by node, what a list that is no single run is cut into
-        most: dict[tuple[int, ...], int] = {}
-        for line in whole:
-            line.elements = [tuple(map(place, each)) for each in line.elements]
-            line.scalars = tuple(map(place, line.scalars))
-            line.value = None if line.value is None else place(line.value)
-            runs = _runs(line.elements) if len(line.elements) > 1 else []
-            adds_up = line.op is ops.dot or line.op is ops.sum
-            if len(runs) > 1 or (runs and not adds_up and len(runs[0][0]) > 1):
-                parts[line.node] = [run[2] for run in runs] if adds_up else [[each] for each in line.elements]
-                most[line.role] = max(most.get(line.role, 0), len(parts[line.node]))
-        pieces: list[_Whole] = []
-        starts: dict[tuple[int, ...], int] = {}
-        for line in whole:
-            if line.node in parts:
+    def _renumber(self, box: dict[Role, list[int]]) -> None:
+        """Give values new addresses, by role and counters: in the order of the nest, behind the outputs."""
+        starts: dict[Role, int] = {}
+        for part in self.parts:
+            known = part.flow.known
+            for line in part.lines:
+                line.room, line.offset = 1, 0
+                for counter, side in zip(reversed(line.counters), reversed(box[line.role]), strict=True):
+                    line.offset += counter * line.room
+                    line.room *= side
+                space = NODE if part.flow.is_active(line.node) else INACTIVE
+                if line.node in part.outputs:
+                    known[line.node] = pack(space, line.node - part.outputs[0])
+                    continue
                 if line.role not in starts:
-                    starts[line.role], self.slots = self.slots, self.slots + most[line.role] * line.room
-                pieces += self._split(line, parts[line.node], starts[line.role] + line.offset * most[line.role])
-            else:
-                pieces.append(line)
-        for line in pieces:
-            if len(line.elements) > 1:
-                (run,) = _runs(line.elements)
-                cut[line.node] = run[:2]
-                usual.setdefault(line.role, run[1])
-        items = []
-        for line in pieces:
-            trips: Vector = ()
-            strides: tuple[Vector, ...] = ()
-            if line.elements:
-                strides = usual.get(line.role, ((0,),) * len(line.elements[0]))  # of one element, it may be any
-                trips, strides = cut.get(line.node, ((1,) * len(strides[0]), strides))
-            value = () if line.value is None else (line.value,)
-            refs = (*line.reads[: len(line.reads) - len(value)], self.places[line.node], *value)
-            items.append(keys.line(line.op, len(line.scalars), trips, strides, refs, refs))
-        return items
+                    starts[line.role], self.slots = self.slots, self.slots + line.room
+                known[line.node] = pack(space, starts[line.role] + line.offset)
 
-    def _split(self, line: _Whole, lists: Sequence[list[tuple[int, ...]]], start: int) -> list[_Whole]:
-        """Lines with a single run each: partial sums, or copies side by side and the line itself on them.
+    def _by_address(self, keys: _Keys) -> Iterator[list[Item]]:
+        """The lines with all their addresses, and with lists that are single runs; part by part."""
+        for part in self.parts:
+            self._address(part)
+        self._number_constants()
+        cuts = [{line.node: _cut(line) for line in part.lines if line.columns} for part in self.parts]
+        most: dict[Role, int] = {}  # pieces of a list that is no single run
+        usual: dict[tuple[Role, int], tuple[Vector, ...]] = {}
+        for part, cut in zip(self.parts, cuts, strict=True):
+            for line in part.lines:
+                pieces = cut.get(line.node, ())
+                most[line.role] = max(most.get(line.role, 0), len(pieces))
+                for k, piece in enumerate(pieces):
+                    if piece.trips:
+                        usual.setdefault((line.role, k), piece.strides)
+        starts: dict[Role, int] = {}
+        for part, cut in zip(self.parts, cuts, strict=True):
+            items: list[Item] = []
+            for line in part.lines:
+                pieces, here = cut.get(line.node, []), part.flow.known[line.node]
+                there = 0
+                if len(pieces) > 1:
+                    if line.role not in starts:
+                        starts[line.role], self.slots = self.slots, self.slots + most[line.role] * line.room
+                    there = pack(space_of(here), starts[line.role] + line.offset * most[line.role])
+                for k, piece in enumerate(pieces):
+                    if not piece.trips:  # of one element, the stride may be any
+                        piece.strides = usual.get((line.role, k), ((0,),) * len(line.columns))
+                        piece.trips = (1,) * len(piece.strides[0])
+                items += self._items(keys, line, pieces, here, there)
+            yield items
 
-        `start`: the slot of the first of them.
+    def _address(self, part: _Part) -> None:
+        """Replace nodes by their addresses."""
+        part.is_numbered = True
+        seen = {}
+        for node, address in part.flow.known.items():
+            seen[node] = address if part.flow.varies(node) == part.varying else shared(address)
+        get = seen.get
+        for line in part.lines:
+            line.scalars = tuple(map(get, line.scalars, line.scalars))
+            line.value = None if line.value is None else get(line.value, line.value)
+            line.columns = tuple([tuple(map(get, column, column)) for column in line.columns])
+
+    def _number_constants(self) -> None:
+        """Give constants addresses that go with role and counters, and with the length where it changes them."""
+        found: dict[tuple[Role, int], dict[int, dict[int, float]]] = {}  # by role and operand, place and part
+        widths: dict[tuple[Role, int], int] = {}
+        uses = [list(_constants(part.lines)) for part in self.parts]
+        for found_in in uses:
+            for line, operand, refs in found_in:
+                key = line.role, operand
+                widths[key] = max(widths.get(key, 1), len(refs))
+        for k, part in enumerate(self.parts):
+            for line, operand, refs in uses[k]:
+                key = line.role, operand
+                for e, ref in enumerate(refs):
+                    if space_of(ref) == CONST:
+                        place = line.offset * widths[key] + e
+                        found.setdefault(key, {}).setdefault(place, {})[k] = part.flow.constants[ref & INDEX]
+        starts: dict[tuple[Role, int], tuple[int, int]] = {}
+        rooms = {line.role: line.room for part in self.parts for line in part.lines}
+        for key, places in found.items():
+            changes = any(len(set(map(repr, by_part.values()))) > 1 for by_part in places.values())
+            room = rooms[key[0]] * widths[key]
+            start, times = len(self.constants), len(self.parts) if changes else 1
+            starts[key] = start, room if changes else 0
+            self.constants += [next(iter(next(iter(places.values())).values()))] * (room * times)
+            for place, by_part in places.items():
+                for k, x in by_part.items():
+                    self.constants[start + starts[key][1] * (len(self.parts) - 1 - k) + place] = x
+        for k in range(len(self.parts)):
+            for line, operand, refs in uses[k]:
+                start, apart = starts[line.role, operand]
+                first = start + apart * (len(self.parts) - 1 - k) + line.offset * widths[line.role, operand]
+                column = tuple([pack(CONST, first + e) if space_of(r) == CONST else r for e, r in enumerate(refs)])
+                if operand < 0:
+                    line.value = column[0]
+                elif operand < len(line.scalars):
+                    line.scalars = (*line.scalars[:operand], column[0], *line.scalars[operand + 1 :])
+                else:
+                    which = operand - len(line.scalars)
+                    line.columns = (*line.columns[:which], column, *line.columns[which + 1 :])
+
+    def _items(self, keys: _Keys, line: _Whole, pieces: Sequence[_Piece], here: int, there: int) -> Iterator[Item]:
+        """A line; where its list is several runs, partial sums, or copies side by side and the line itself on them.
+
+        `here`: the line's address, `there`: that of the first of the others.
         """
-        parts: list[_Whole] = []
 
-        def part(op: Operation, scalars: tuple[int, ...], elements: list[tuple[int, ...]]) -> int:
-            node = -1 - len(self.owner)
-            self.owner[node] = 0, 0
-            self.places[node] = pack(space_of(self.places[line.node]), start + len(parts))
-            parts.append(_Whole(op, scalars, elements, node, None, (-1, *line.role, len(parts))))
-            return self.places[node]
+        def item(op: Operation, scalars: Sequence[int], piece: _Piece | None, *out: int) -> Item:
+            first = [column[0] for column in piece.columns] if piece else []
+            refs = (*scalars, *first, *out)
+            trips, strides = (piece.trips, piece.strides) if piece else ((), ())
+            return keys.line(op, len(scalars), trips, strides, refs, refs)
 
-        if line.op is not ops.dot and line.op is not ops.sum:
-            copied = [self._head(line, ((-1, *line.role), k), ref) for k, ((ref,),) in enumerate(lists)]
-            line.elements = [(part(COPY, (ref,), []),) for ref in copied]
-            return [*parts, line]
-        for members in lists[:-1]:
-            line.scalars = (part(line.op, line.scalars, members),)
-        line.elements = lists[-1]
-        return [*parts, line]
+        value = () if line.value is None else (line.value,)
+        if len(pieces) < 2:
+            yield item(line.op, line.scalars, pieces[0] if pieces else None, here, *value)
+        elif line.op is ops.dot or line.op is ops.sum:
+            total = line.scalars
+            for k, piece in enumerate(pieces):
+                yield item(line.op, total, piece, here if k == len(pieces) - 1 else there + k)
+                total = (there + k,)
+        else:
+            (column,) = line.columns
+            for k, ref in enumerate(column):
+                yield item(COPY, (ref,), None, there + k)
+            copies = (tuple(range(there, there + len(column))),)
+            yield item(line.op, line.scalars, _Piece(copies, (len(column),), ((1,),)), here, *value)
+
+
+@dataclass(slots=True)
+class _Piece:
+    """A part of a line's lists that is a single run."""
+
+    columns: Sequence[Column]
+    trips: Vector  # () of one element
+    strides: tuple[Vector, ...]
+
+
+def _cut(line: _Whole) -> list[_Piece]:
+    """A line's lists, cut into runs; of a row that does not add up, into single elements where they are no run."""
+    count = len(line.columns[0])
+    steps = [_step(column) for column in line.columns] if count > 1 else [None]
+    if None not in steps:
+        return [_Piece(line.columns, (count,), tuple([(step,) for step in steps]))]  # type: ignore[misc]
+    runs = _runs(list(zip(*line.columns, strict=True)))
+    if line.op is not ops.dot and line.op is not ops.sum and (len(runs) > 1 or len(runs[0][0]) > 1):
+        return [_Piece([(ref,)], (), ()) for ref in line.columns[0]]
+    return [_Piece(tuple(zip(*members, strict=True)), trips, strides) for trips, strides, members in runs]
+
+
+def _constants(lines: Sequence[_Whole]) -> Iterator[tuple[_Whole, int, Column]]:
+    """(line, operand, elements) of every operand and every list with a constant."""
+    low, high = CONST << SHIFT, (CONST + 1) << SHIFT
+    for line in lines:
+        for k, ref in enumerate(line.scalars):
+            if low <= ref < high:
+                yield line, k, (ref,)
+        if line.value is not None and low <= line.value < high:
+            yield line, -1, (line.value,)
+        for k, column in enumerate(line.columns):
+            if max(column) >= low and min(column) < high and any(low <= ref < high for ref in column):
+                yield line, len(line.scalars) + k, column
 
 
 class _Keys:
@@ -286,7 +445,30 @@ class _Keys:
         """A line, of whose addresses those of parameters and inputs are known."""
         refs = line.reads
         known = [ref for ref in refs if ref >> SHIFT in (PARAM, INPUT)]
-        return self.line(line.op, len(line.scalars), (len(line.elements),) * bool(line.elements), makers, refs, known)
+        count = (len(line.columns[0]),) if line.columns else ()
+        return self.line(line.op, len(line.scalars), count, makers, refs, known)
+
+    def common(self, lengths: Iterable[list[Item]]) -> tuple[list[Item], list[Vector], int]:
+        """(the loops of the first lines, how their integers grow from the next, shorter ones, how many agree to that)."""
+        following = iter(lengths)
+        longest = self.extended(self.folded(iter(next(following))))
+        growth, agreeing = [(0,) * len(vector) for _, vector in longest], 1
+        for items in following:
+            if agreeing == 1:
+                shorter = self.extended(self.folded(iter(items)))
+                if [key for key, _ in shorter] != [key for key, _ in longest]:
+                    break
+                pairs = zip(longest, shorter, strict=True)
+                growth = [tuple([x - y for x, y in zip(a, b, strict=True)]) for (_, a), (_, b) in pairs]
+            elif list(self.unrolled(self.shorter(longest, growth, agreeing))) != items:
+                break
+            agreeing += 1
+        return longest, growth, agreeing
+
+    def shorter(self, items: Sequence[Item], growth: Sequence[Vector], k: int) -> list[Item]:
+        """The terms as they are where the length is less by k."""
+        pairs = zip(items, growth, strict=True)
+        return [(key, tuple([x - k * g for x, g in zip(vector, grows, strict=True)])) for (key, vector), grows in pairs]
 
     def is_loop(self, key: int) -> bool:
         return isinstance(self.shapes[key], _Loop)
@@ -473,12 +655,11 @@ class _Loop:
     steps: Vector
 
 
-def _box(keys: _Keys, found: Sequence[Item], whole: list[_Whole]) -> dict[tuple[int, ...], list[int]]:
-    """Give each line its role and counters; returns how far the counters of each role count at their most."""
-    box: dict[tuple[int, ...], list[int]] = {}
+def _place(keys: _Keys, found: Sequence[Item], whole: list[_Whole], box: dict[Role, list[int]]) -> None:
+    """Give each line its role and counters; the box says how far the counters of each role count at their most."""
     following = iter(whole)
 
-    def walk(items: Sequence[Item], path: tuple[int, ...], counters: tuple[int, ...]) -> None:
+    def walk(items: Sequence[Item], path: Role, counters: tuple[int, ...]) -> None:
         for k, (key, vector) in enumerate(items):
             role = (*path, k)
             if keys.is_loop(key):
@@ -492,4 +673,3 @@ def _box(keys: _Keys, found: Sequence[Item], whole: list[_Whole]) -> dict[tuple[
                 sides[d] = max(sides[d], i + 1)
 
     walk(found, (), ())
-    return box

@@ -7,13 +7,61 @@ from math import prod
 from typing import Any
 
 from micrograd_like._extras import require
+from micrograd_like.checks import whole_number
+
+
+class UpTo:
+    """The shape of an input whose length differs from sample to sample, such as a text: from `least` to `longest`.
+
+    A program takes samples of different lengths in one call, and a shorter one costs less. It computes for each what the
+    function computes for a list of this length. All inputs of such a shape have the same length in a sample.
+
+    >>> import micrograd_like as mg
+    >>> w = mg.Value(0.5)
+    >>> def loss(x):  # each number from those before it
+    ...     guesses = [w * mg.mean(x[:t]) for t in range(1, len(x))]
+    ...     return mg.mse_loss(guesses, x[1:])
+    >>> program = mg.compile(loss, [w], x=mg.UpTo(8, least=2))
+    >>> program.losses([[1.0, 1.0], [1.0, 2.0, 3.0, 4.0]]).round(3).tolist()
+    [0.25, 5.438]
+
+    Args:
+        longest: the most elements.
+        rest: the shape of an element; without one it is a number.
+        least: the fewest elements.
+
+    Raises:
+        ValueError: a size is no whole number of at least 1, or `least` is above `longest`.
+    """
+
+    def __init__(self, longest: int, *rest: int, least: int = 1) -> None:
+        self.longest, self.least = whole_number("longest", longest), whole_number("least", least)
+        self.rest = tuple(whole_number("a size of an element", n) for n in rest)
+        if self.least > self.longest:
+            raise ValueError(f"expected least as at most {self.longest}, the longest, got {self.least}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the longest."""
+        return (self.longest, *self.rest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UpTo) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((self.longest, self.least, self.rest))
+
+    def __repr__(self) -> str:
+        least = f", least={self.least}" if self.least > 1 else ""
+        return f"UpTo({', '.join(map(str, self.shape))}{least})"
 
 
 class Inputs:
     """The names and the shapes of a program's inputs, in order."""
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...] | UpTo]) -> None:
         self.shapes = dict(shapes)
+        self.ragged = [name for name, shape in shapes.items() if isinstance(shape, UpTo)]
         self._fitting: list[tuple[int, ...]] = []  # shapes of arrays that were found to be right
         self._prepare()
 
@@ -22,10 +70,10 @@ class Inputs:
         self._float64 = self._numpy.dtype(float)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"shapes": self.shapes}
+        return {"shapes": self.shapes, "ragged": self.ragged}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.shapes, self._fitting = state["shapes"], []
+        self.shapes, self.ragged, self._fitting = state["shapes"], state["ragged"], []
         self._prepare()
 
     def arrays(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Any], int]:
@@ -38,6 +86,8 @@ class Inputs:
         numpy = self._numpy
         if named or len(inputs) != len(self.shapes):
             inputs = self._in_order(inputs, named)
+        if self.ragged:
+            return self._of_lengths(inputs)
         arrays = [
             numpy.ascontiguousarray(given)
             if type(given) is numpy.ndarray and given.dtype is self._float64
@@ -48,10 +98,66 @@ class Inputs:
         count = found[0][0] if found and found[0] else 0
         if found != self._fitting:
             for shape, (name, expected) in zip(found, self.shapes.items(), strict=True):
-                if shape != (count, *expected) or not count:
+                if isinstance(expected, UpTo) or shape != (count, *expected) or not count:
                     raise ValueError(self._wrong(name, shape, count))
             self._fitting = found
         return arrays, count
+
+    def _of_lengths(self, inputs: Sequence[Any]) -> tuple[list[Any], int]:
+        """The inputs, sequences filled up with zeros, and behind them the samples' lengths, counted from the shortest."""
+        numpy = self._numpy
+        arrays, lengths, first = [], numpy.zeros(0), ""
+        for place, (name, shape) in enumerate(self.shapes.items()):
+            if not isinstance(shape, UpTo):
+                array = self._converted(place, inputs[place])
+                if array.shape[1:] != shape or not array.ndim:
+                    raise ValueError(self._wrong(name, array.shape, len(array) if array.ndim else 0))
+                arrays.append(array)
+                continue
+            array, own = self._filled_up(place, shape, inputs[place])
+            arrays.append(array)
+            if not first:
+                lengths, first = own, name
+            elif len(own) == len(lengths) and (wrong := numpy.flatnonzero(own != lengths)).size:
+                row = wrong[0]
+                found = f"{lengths[row]:.0f} and {own[row]:.0f}"
+                raise ValueError(f"sample {row}: expected {first} and {name} of the same length, got {found}")
+        count = len(lengths)
+        for array, name in zip(arrays, self.shapes, strict=True):
+            if len(array) != count or not count:
+                raise ValueError(self._wrong(name, array.shape, count))
+        least = next(shape.least for shape in self.shapes.values() if isinstance(shape, UpTo))
+        return [*arrays, lengths - least], count
+
+    def _filled_up(self, place: int, shape: UpTo, given: Any) -> tuple[Any, Any]:
+        """Rows of different lengths as one array, and the length of each."""
+        numpy, name = self._numpy, list(self.shapes)[place]
+        if isinstance(given, numpy.ndarray) and given.dtype != object and given.ndim > 1:
+            rows = array = self._converted(place, given)
+            lengths = numpy.full(len(rows), float(array.shape[1]))
+            odd = None if self._fits(shape, array.shape[1:]) or not len(array) else 0
+        else:
+            if isinstance(given, (str, bytes)) or not hasattr(given, "__iter__") or getattr(given, "shape", None) == ():
+                raise TypeError(f"expected {name} as a list of sequences, got {type(given).__name__}: {given!r:.60}")
+            for k, row in enumerate(given):
+                if not hasattr(row, "__len__") or getattr(row, "shape", None) == ():
+                    self._converted(place, [row])  # it may be no number either
+                    raise ValueError(f"sample {k}: expected {name} of the shape {self._rows(name, '')}, got a number")
+            rows = [self._converted(place, row) for row in given]
+            lengths = numpy.array([float(len(row)) for row in rows])
+            odd = next((k for k, row in enumerate(rows) if not self._fits(shape, row.shape)), None)
+        if odd is not None:
+            raise ValueError(
+                f"sample {odd}: expected {name} of the shape {self._rows(name, '')}, got {rows[odd].shape}"
+            )
+        filled = numpy.zeros((len(rows), *shape.shape))
+        for k, row in enumerate(rows):
+            filled[k, : len(row)] = row
+        return filled, lengths
+
+    @staticmethod
+    def _fits(shape: UpTo, found: tuple[int, ...]) -> bool:
+        return len(found) > 0 and shape.least <= found[0] <= shape.longest and found[1:] == shape.rest
 
     def vector(self, given: Any, size: int) -> Any:
         """Numbers for all parameters, as one array of doubles. Raises TypeError or ValueError for anything else."""
@@ -88,13 +194,15 @@ class Inputs:
         except OverflowError:
             raise ValueError(f"{expected}, got an integer that is too large for a float") from None
 
-    def _rows(self, name: str) -> str:
-        return f"({', '.join(['samples', *map(str, self.shapes[name])])})"
+    def _rows(self, name: str, first: str = "samples") -> str:
+        shape = self.shapes[name]
+        sizes: list[Any] = [f"{shape.least} to {shape.longest}", *shape.rest] if isinstance(shape, UpTo) else [*shape]
+        return f"({', '.join(map(str, [first, *sizes] if first else sizes))})"
 
     def _wrong(self, name: str, found: tuple[int, ...], count: int) -> str:
         """What is wrong with an input of a shape that does not fit."""
         shape = self.shapes[name]
-        if found[1:] != shape or len(found) != 1 + len(shape):
+        if not isinstance(shape, UpTo) and (found[1:] != shape or len(found) != 1 + len(shape)):
             return f"expected {name} of the shape {self._rows(name)}, got {found}"
         if not count:
             return "expected at least one sample, got none"

@@ -13,7 +13,7 @@ through it. A composed row is a line of its own, which has a value already and i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -82,8 +82,9 @@ class Flow:
     """The two sections of a program; a program without inputs has everything in `shared`."""
 
     shared: Section
-    sample: Section
+    sample: Section  # of a program for several lengths, that of the longest
     constants: list[float]
+    lengths: list[Section] = field(default_factory=list)  # in their place a section for each, the shortest first
 
     def __str__(self) -> str:
         return f"once:\n{self.shared}\nfor each sample:\n{self.sample}"
@@ -92,7 +93,8 @@ class Flow:
         """The nodes of both sections for one sample: this stage in plain Python, for numbers of any carrier."""
         shared: list[Any] = [None] * self.shared.slots
         nodes: list[Any] = [None] * self.sample.slots
-        for section, own in ((self.shared, shared), (self.sample, nodes)):
+        sample = self.lengths[int(inputs[-1])] if self.lengths else self.sample
+        for section, own in ((self.shared, shared), (sample, nodes)):
             spaces = {PARAM: parameters, INPUT: inputs, CONST: self.constants}
             spaces |= {NODE: own, SHARED: shared}
 

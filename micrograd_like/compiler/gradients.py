@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from micrograd_like.compiler.emit import Emitter
-from micrograd_like.compiler.loops import Bound, Table, Term
+from micrograd_like.compiler.loops import Bound, Table, Term, depends
 from micrograd_like.compiler.memory import ARGUMENTS, Counter, Environment, Key, Layout
 from micrograd_like.compiler.nest import Assign, Range, Scatter, unwrapped
 from micrograd_like.compiler.writer import EVEN, HIGH, LOW, ODD
@@ -44,7 +44,7 @@ class Summer(Emitter):
             self.table(term, env, ranges, rows)
             return
         trips, term = unwrapped(term)
-        if isinstance(term, Scatter) or any(isinstance(n, Bound) for n in trips):
+        if isinstance(term, Scatter) or any(depends(n, len(env)) for n in trips):
             self.one_by_one(term, trips, env)
             return
         assert isinstance(term, Assign)
@@ -62,6 +62,14 @@ class Summer(Emitter):
                 return
             d = moving[k]
             size = tiles[d]
+            if isinstance(trips[d], Bound):
+
+                def one(counter: str, _: Any) -> list[str]:
+                    outer(k + 1, [{**c, d: (counter, 0)} for c in chosen])
+                    return []
+
+                self.turning(trips[d], env, [], one)
+                return
             whole, rest = divmod(trips[d], size)
             if whole == 1:
                 outer(k + 1, [{**c, d: ("", i)} for c in chosen for i in range(size)])
@@ -107,7 +115,7 @@ class Summer(Emitter):
                 values = [self.expression(term, environment(choice, inner)) for choice in chosen]
                 return [self.arithmetic("fadd", t, x) for t, x in zip(totals, values, strict=True)]
 
-            return self.nest([trips[d] for d in still], totals, body)
+            return self.nest([trips[d] for d in still], totals, body, env)
 
         totals = self.each_frame([(self.type, self.number(0.0)) for _ in chosen], over_counters)
         keys = [self.key(term.target, environment(choice, (("", 0),) * len(still))) for choice in chosen]

@@ -137,6 +137,27 @@ class Table:
         return max(map(len, self.rows))
 
 
+@dataclass(frozen=True)
+class Choice(Table):
+    """Terms for samples of different lengths: of its rows a sample runs one, that which one of its numbers names."""
+
+    place: int  # of that number in a sample
+
+    def variants(self) -> list[tuple[str, tuple[Any, ...], int]]:
+        """For each body what it is for, as a line of text, the body, and how many lengths it serves."""
+        found = []
+        for k, body in enumerate(self.bodies):
+            places = [place for place, row in enumerate(self.rows) if row[0] == k]
+            less = f" - {places[0]}" if places[0] else ""
+            among = f"if x[{self.place}] in range({places[0]}, {places[-1] + 1}): " if len(self.bodies) > 1 else ""
+            found.append((f"{among}for i in [x[{self.place}]{less}]:", body, len(places)))
+        return found
+
+    def run(self, inputs: Sequence[Any]) -> tuple[int, ...]:
+        """The row that a sample runs."""
+        return self.rows[int(inputs[self.place])]
+
+
 Term = Any  # Statement | For | Table, and what later stages make of a Statement
 
 
@@ -370,8 +391,8 @@ def unroll(terms: Sequence[Term], counters: tuple[int, ...] = ()) -> Iterator[St
             yield Statement(term.op, tuple(refs[:scalars]), tuple(refs[scalars:strided]), trips, *refs[strided:])
 
 
-def lines(terms: Sequence[Term]) -> list[Line]:
-    """The section's lines again, to show that nothing was lost."""
+def lines(terms: Sequence[Term], counters: tuple[int, ...] = ()) -> list[Line]:
+    """The section's lines again, to show that nothing was lost; at these counters of loops around the terms."""
     return [
         Line(
             s.op,
@@ -382,7 +403,7 @@ def lines(terms: Sequence[Term]) -> list[Line]:
             pack(s.out.space, s.out.base),
             None if s.value is None else pack(s.value.space, s.value.base),
         )
-        for s in unroll(terms)
+        for s in unroll(terms, counters)
     ]
 
 
@@ -417,6 +438,9 @@ def show(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, ..
         if isinstance(term, For):
             text.append(f"{indent}for {counter(depth)} in range({times(term.trips)}):")
             text.append(show(term.body, constants, (*trips, term.trips)))
+        elif isinstance(term, Choice):
+            for about, body, lengths in term.variants():
+                text += [f"{indent}{about}", show(body, constants, (*trips, lengths))]
         elif isinstance(term, Table):
             text.append(f"{indent}{len(term.rows)} operations of {len(term.bodies)} kinds, without a pattern")
         else:

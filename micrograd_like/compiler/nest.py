@@ -15,7 +15,20 @@ from math import gcd
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler.loops import For, Ref, Statement, Table, Term, address, counter, literal, times, turns
+from micrograd_like.compiler.loops import (
+    Choice,
+    For,
+    Ref,
+    Statement,
+    Table,
+    Term,
+    address,
+    counter,
+    literal,
+    times,
+    turns,
+)
+from micrograd_like.compiler.spaces import INPUT
 from micrograd_like.compiler.trace import COPY
 from micrograd_like.ops import Operation
 
@@ -86,19 +99,21 @@ def lower(terms: Sequence[Term], constants: Sequence[float], trips: tuple[int, .
         if isinstance(term, For):
             lowered.append(For(term.trips, lower(term.body, constants, (*trips, term.trips))))
         elif isinstance(term, Table):
-            bounds = term.bounds
-            lowered.append(
-                Table(
-                    term.rows,
-                    tuple(
-                        lower(body, constants, (*trips, *[0 if lo != hi or lo else 1 for lo, hi in columns]))
-                        for body, columns in zip(term.bodies, bounds, strict=True)
-                    ),
-                )
-            )
+            bodies = zip(term.bodies, columns_as_trips(term), strict=True)
+            lowered.append(replace(term, bodies=tuple(lower(body, constants, (*trips, *own)) for body, own in bodies)))
         else:
             lowered.append(_lower(term, constants, trips))
     return tuple(lowered)
+
+
+def columns_as_trips(table: Table) -> list[tuple[int, ...]]:
+    """Per kind of statement, what its columns are among the trips of loops: 0, where any number may be in them.
+
+    The column of a choice by length is like the counter of a loop over the lengths.
+    """
+    if isinstance(table, Choice):
+        return [tuple(high + 1 for _, high in columns) for columns in table.bounds]
+    return [tuple(0 if low != high or low else 1 for low, high in columns) for columns in table.bounds]
 
 
 def _lower(s: Statement, constants: Sequence[float], trips: tuple[int, ...]) -> Term:
@@ -262,7 +277,7 @@ def moved(term: Term, change: Any, turned: Callable[[int], int] = lambda trips: 
     if isinstance(term, For):
         return For(turned(term.trips), tuple(moved(t, change, turned) for t in term.body))
     if isinstance(term, Table):
-        return Table(term.rows, tuple(tuple(moved(t, change) for t in body) for body in term.bodies))
+        return replace(term, bodies=tuple(tuple(moved(t, change) for t in body) for body in term.bodies))
     if isinstance(term, (Pick, Scatter)):
         index = change(term.index) if isinstance(term.index, Ref) else term.index
         if isinstance(term, Pick):
@@ -287,7 +302,7 @@ def interpret(terms: Sequence[Term], memory: dict[int, Any], counters: tuple[int
             for i in range(turns(term.trips, counters)):
                 interpret(term.body, memory, (*counters, i))
         elif isinstance(term, Table):
-            for kind, *row in term.rows:
+            for kind, *row in [term.run(memory[INPUT])] if isinstance(term, Choice) else term.rows:
                 interpret(term.bodies[kind], memory, (*counters, *row))
         elif isinstance(term, Reduce):
             total = _load(term.first, memory, counters)
@@ -340,6 +355,9 @@ def show(terms: Sequence[Term], depth: int = 0) -> str:
     for term in terms:
         if isinstance(term, For):
             text += [f"{indent}for {counter(depth)} in range({times(term.trips)}):", show(term.body, depth + 1)]
+        elif isinstance(term, Choice):
+            for about, body, _ in term.variants():
+                text += [indent + about, show(body, depth + 1)]
         elif isinstance(term, Table):
             text.append(f"{indent}{len(term.rows)} operations of {len(term.bodies)} kinds, without a pattern")
         else:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from typing import Any
 
-from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term, depends
+from micrograd_like.compiler.loops import Bound, Choice, For, Ref, Table, Term, depends
 from micrograd_like.compiler.machine import FORMS
 from micrograd_like.compiler.memory import Counter, Environment, Memory
 from micrograd_like.compiler.nest import Assign, Range, Reduce, accesses, independent, steady
-from micrograd_like.compiler.spaces import ADJOINT
+from micrograd_like.compiler.spaces import ADJOINT, INPUT
 
 BUSY = 7  # sums in registers that keep the adders of a processor busy
 UNROLLED = 2  # turns of an innermost sum at once
@@ -154,7 +154,10 @@ class Nesting(Memory):
         ranges: tuple[Range, ...],
         body: Callable[[Sequence[Term], Environment, tuple[Range, ...]], None],
     ) -> None:
-        """A loop over the rows of a table, with a branch for each kind of statement; body(terms, environment, ranges)."""
+        """A loop over the rows of a table, with a branch for each kind of statement; body(terms, environment, ranges).
+
+        Or the row that a length names: the samples side by side have all the same length.
+        """
         start = self.layout.tables[id(table)]
 
         def one(counter: str, _: Any) -> list[str]:
@@ -172,7 +175,14 @@ class Nesting(Memory):
             self.label(f"{name}.end")
             return []
 
-        self.loop(len(table.rows), [], one)
+        if isinstance(table, Choice):
+            length = self.put(f"load double, ptr {self.pointer((INPUT, table.place, ()))}, align 8")
+            place = self.put(f"fptosi double {length} to i64")
+            if self.checked is not None:
+                self.check(place, len(table.rows))
+            one(place, ())
+        else:
+            self.loop(len(table.rows), [], one)
 
 
 def _bounds(terms: Sequence[Term]) -> Iterator[int]:

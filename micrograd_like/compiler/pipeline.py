@@ -13,7 +13,7 @@ from typing import Any
 
 from micrograd_like.compiler import loops, native, nest
 from micrograd_like.compiler.adjoint import adjoint
-from micrograd_like.compiler.affine import refold, size
+from micrograd_like.compiler.affine import by_length, refold, size
 from micrograd_like.compiler.blocks import Nests, Parts, block_module
 from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.flow import Flow, Section, flow
@@ -50,7 +50,10 @@ def build(recorded: Trace, *, always: bool = False) -> Parts:
 
     shared = nests(flowing.shared, found[0], None)
     sample = nests(flowing.sample, found[1], flowing.sample.outputs)
-    shapes, gathers = dict(recorded.inputs), sorted(set(recorded.gathers))
+    shapes, gathers = (
+        dict(recorded.inputs),
+        sorted({pick for each in recorded.lengths or [recorded] for pick in each.gathers}),
+    )
     parts = Parts(shared, sample, shapes, gathers, recorded.parameters, constants, len(recorded.outputs))
     parts.text = _pseudo_code(recorded, *[loops.show(terms, constants) for terms in found])
     return parts
@@ -58,6 +61,8 @@ def build(recorded: Trace, *, always: bool = False) -> Parts:
 
 def folded(recorded: Trace, *, always: bool = False) -> tuple[Flow, Found]:
     """The sections of a trace and the loops found in them; with bounds that move, where that makes them much shorter."""
+    if recorded.lengths:
+        return by_length(recorded.lengths, sum(map(prod, recorded.inputs.values())) - 1)
     flowing = flow(recorded)
     found = tuple(loops.recover(flowing.shared)), tuple(loops.recover(flowing.sample))
     written = sum(map(size, found))
@@ -144,15 +149,16 @@ def _check_trace(recorded: Trace) -> None:
 
 
 def _check_flow(flowing: Flow) -> None:
-    for section in (flowing.shared, flowing.sample):
+    for section in (flowing.shared, *(flowing.lengths or [flowing.sample])):
         written = [line.out & INDEX for line in section.lines]
         assert len(set(written)) == len(written), "a slot is written twice"
         assert all(slot < section.slots for slot in written), "a slot lies beyond the last one"
 
 
 def _check_loops(flowing: Flow, found: Found) -> None:
-    for section, terms in zip((flowing.shared, flowing.sample), found, strict=True):
-        assert loops.lines(terms) == section.lines, "the loops unrolled are not the lines"
+    lines = [line for section in flowing.lengths or [flowing.sample] for line in section.lines]
+    for terms, expected in zip(found, (flowing.shared.lines, lines), strict=True):
+        assert loops.lines(terms) == expected, "the loops unrolled are not the lines"
 
 
 def _check_addresses(parts: Parts) -> None:
@@ -185,7 +191,8 @@ def _pseudo_code(recorded: Trace, shared: str, sample: str) -> str:
     """The loops with a heading that says what the names mean."""
     start, inputs = 0, []
     for name, shape in recorded.inputs.items():
-        inputs.append(f"{name} is x[{start}]" + (f" … x[{start + prod(shape) - 1}]" if prod(shape) > 1 else ""))
+        said = f"{name} is x[{start}]" if name else f"x[{start}] is how much longer it is than the shortest"
+        inputs.append(said + (f" … x[{start + prod(shape) - 1}]" if prod(shape) > 1 else ""))
         start += prod(shape)
     count = len(recorded.operations)
     lines = [f"# {count} scalar operations; p: {recorded.parameters} parameters, v and s: values"]

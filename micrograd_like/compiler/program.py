@@ -12,12 +12,12 @@ from micrograd_like import jobs
 from micrograd_like._extras import require
 from micrograd_like.checks import generator, whole_number
 from micrograd_like.compiler import native
-from micrograd_like.compiler.arrays import Inputs
+from micrograd_like.compiler.arrays import Inputs, UpTo
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.pipeline import Stage, build, stages
 from micrograd_like.compiler.runtime import ALONE, FORWARD, GRADIENT, Machine, Workspace
 from micrograd_like.compiler.shards import shard_size
-from micrograd_like.compiler.trace import Trace, check_parameters, trace
+from micrograd_like.compiler.trace import LENGTH, Trace, TraceError, check_parameters, trace
 from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD, Optimizer
@@ -32,7 +32,7 @@ def compile(
     *,
     cached: bool = True,
     width: int | None = None,
-    **inputs: int | tuple[int, ...],
+    **inputs: int | tuple[int, ...] | UpTo,
 ) -> Program:
     """Trace a function once, recover its loops, differentiate them and turn them into machine code.
 
@@ -52,7 +52,8 @@ def compile(
         width: the doubles of a vector, 2, 4 or 8; None for as many as the processor's vectors hold. The last bits of a
             gradient depend on it: processors with unlike vectors agree at the narrowest width.
         inputs: per argument its size, for a list of that many numbers, or its shape, for nested lists; () for a
-            single number. Without inputs the function is a loss over a whole data set, its numbers being constants.
+            single number; `UpTo(longest)` for sequences of different lengths, for each of which the function is then
+            called once. Without inputs the function is a loss over a whole data set, its numbers being constants.
 
     Raises:
         TraceError: the function asks for what a trace cannot record, such as `if x > 0`; the error names the line.
@@ -61,9 +62,9 @@ def compile(
     require("numpy", extra="compiled")
     native.llvm()
     checked = check_parameters(parameters)
-    shapes = {name: _shape(name, shape) for name, shape in inputs.items()}
-    recorded = trace(function, checked, shapes)
-    return Program(build(recorded), recorded, checked, cached, _width(width))
+    shapes = {name: shape if isinstance(shape, UpTo) else _shape(name, shape) for name, shape in inputs.items()}
+    recorded = _traced(function, checked, shapes)
+    return Program(build(recorded), recorded, checked, cached, _width(width), shapes)
 
 
 def _width(width: Any) -> int | None:
@@ -72,6 +73,37 @@ def _width(width: Any) -> int | None:
             f"expected width as 2, 4 or 8 doubles, and at most this processor's {native.width()}; got {width!r:.60}"
         )
     return None if width is None else int(width)
+
+
+def _traced(
+    function: Callable[..., Any], parameters: Sequence[Value], shapes: Mapping[str, tuple[int, ...] | UpTo]
+) -> Trace:
+    """The function's trace; where samples differ in length that of the longest, and in it those for each length."""
+    sequences = {name: shape for name, shape in shapes.items() if isinstance(shape, UpTo)}
+    sizes = {name: shape.shape if isinstance(shape, UpTo) else shape for name, shape in shapes.items()}
+    if not sequences:
+        return trace(function, parameters, sizes)
+    for name, shape in sequences.items():
+        if prod(shape.shape) > MOST_NUMBERS:
+            raise ValueError(f"expected {name} as at most {MOST_NUMBERS:,} numbers, got {shape!r:.60}")
+    (first, one), *others = sequences.items()
+    for name, other in others:
+        if (other.longest, other.least) != (one.longest, one.least):
+            raise ValueError(
+                f"expected {first} and {name} of the same length in each sample, got {one!r} and {other!r}; "
+                "where one is longer than the other, let the function leave out the rest"
+            )
+    sizes[LENGTH] = ()
+    lengths = range(one.least, one.longest + 1)
+    traces = [trace(function, parameters, sizes, dict.fromkeys(sequences, n)) for n in lengths]
+    for n, shorter in zip(lengths, traces, strict=True):
+        if shorter.structure != traces[-1].structure:
+            raise TraceError(
+                f"the function returns something else for {n} elements than for {one.longest}: expected a loss, or as "
+                "many outputs for each length"
+            )
+    traces[-1].lengths = traces
+    return traces[-1]
 
 
 def _shape(name: str, shape: Any) -> tuple[int, ...]:
@@ -117,11 +149,12 @@ class Program:
         parameters: Sequence[Value],
         cached: bool = True,
         width: int | None = None,
+        shapes: Mapping[str, tuple[int, ...] | UpTo] | None = None,
     ) -> None:
         self.parameters = tuple(parameters)
         self._cached, self._width = cached, width
         self._parts = parts
-        self._inputs = Inputs(parts.shapes)
+        self._inputs = Inputs(parts.shapes if shapes is None else shapes)
         self._recorded = recorded
         if recorded is not None:
             self._structure: Any = recorded.structure
@@ -155,7 +188,7 @@ class Program:
         return self._parts.text
 
     def __repr__(self) -> str:
-        inputs = "".join(f", {name}={shape}" for name, shape in self._parts.shapes.items())
+        inputs = "".join(f", {name}={shape}" for name, shape in self._inputs.shapes.items())
         return f"Program({self._parts.parameters} parameters{inputs})"
 
     @property
@@ -181,7 +214,9 @@ class Program:
             ValueError: `width`, the doubles of a vector, is not 2, 4 or 8; or, at the first call, wider than the
                 processor's are there.
         """
-        light = Program(self._parts, None, (), self._cached, self._width if width is None else _width(width))
+        light = Program(
+            self._parts, None, (), self._cached, self._width if width is None else _width(width), self._inputs.shapes
+        )
         light._structure, light._has_loss = self._structure, self._has_loss
         return light
 
@@ -512,4 +547,4 @@ def _structured(structure: Any, outputs: Any) -> Any:
     return [_structured(x, outputs) for x in structure]
 
 
-__all__ = ["Bound", "Program", "Training", "build", "compile"]
+__all__ = ["Bound", "Program", "Training", "UpTo", "build", "compile"]

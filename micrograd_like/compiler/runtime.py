@@ -23,6 +23,7 @@ from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, operations, room, shard_size
 from micrograd_like.compiler.steps import padded, step_module
+from micrograd_like.compiler.trace import LENGTH
 from micrograd_like.engine import Value
 from micrograd_like.optim import Optimizer
 
@@ -290,13 +291,20 @@ class Workspace:
         self.helpers = threads - 1
         self.furnish(threads, depth, 1 if threads == 1 else -(-shards // chunk))
         self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
-        lanes, block = self.machine.block(min(batch, count)) if arrays else (1, 0)
+        lanes, block = self.machine.block(1 if self.mixed(arrays) else min(batch, count)) if arrays else (1, 0)
         _CALL.pack_into(
             self.fields, 0, mode, count, whole, batch, epochs * per_epoch, per_epoch, stride,
             _address(self.rows if orders is None else orders), _address(self.lent[-1]), block, lanes,
             groups_at_once(self.machine.parts, lanes), chunk, 0, update,
             0 if rates is None else _address(rates), 0 if rates is None else rates.strides[0] // 8, _address(self.state),
         )  # fmt: skip
+
+    def mixed(self, arrays: list[Any]) -> bool:
+        """Whether samples differ in length; then they are run one by one."""
+        if LENGTH not in self.machine.parts.shapes:
+            return False
+        lengths = arrays[-1]
+        return bool((lengths != lengths[0]).any())
 
     def reserve(self, samples: int, steps: int) -> None:
         """Room for the results of so many samples, a few beyond the last, and so many steps."""

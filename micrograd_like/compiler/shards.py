@@ -18,7 +18,7 @@ from typing import Any
 
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.fields import FORWARD, Entry
-from micrograd_like.compiler.loops import For, Table, Term
+from micrograd_like.compiler.loops import Choice, For, Table, Term
 from micrograd_like.compiler.nest import Assign, Reduce
 from micrograd_like.compiler.steps import padded
 
@@ -41,7 +41,7 @@ def operations(terms: Sequence[Term]) -> int:
             total += int(term.trips) * operations(term.body)
         elif isinstance(term, Table):
             each = [operations(body) for body in term.bodies]
-            total += sum(each[row[0]] for row in term.rows)
+            total += max(each) if isinstance(term, Choice) else sum(each[row[0]] for row in term.rows)
         elif isinstance(term, Reduce):
             total += prod(map(int, term.trips)) * (1 + len(term.code))
         else:

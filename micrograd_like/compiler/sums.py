@@ -8,10 +8,11 @@ in a register, in the same order as before. And where nothing has touched the ta
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 
 from micrograd_like import ops
-from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term
+from micrograd_like.compiler.loops import Bound, Choice, For, Ref, Table, Term
 from micrograd_like.compiler.nest import (
     Access,
     Assign,
@@ -33,7 +34,7 @@ def settle(
 
     `seed`: the only slot whose adjoint is given before the sweep; None where others may be, or are not known.
     """
-    terms = [part for term in sweep for part in distributed(term)]
+    terms = [_split_choice(term) if isinstance(term, Choice) else part for term in sweep for part in distributed(term)]
     if seed is None or any(isinstance(term, Table) for term in terms):
         return tuple(_summed(term) for term in terms), None
     before = [Access(Ref(ADJOINT, seed), "write", ())]
@@ -59,6 +60,15 @@ def settle(
         for address in _addresses(access.ref, access.ranges)
     }
     return tuple(settled), tuple(sorted(touched - first - {seed}))
+
+
+def _split_choice(choice: Choice) -> Choice:
+    """The terms for each length, distributed and their accumulations as sums."""
+    bodies = []
+    for body, ((low, high),) in zip(choice.bodies, choice.bounds, strict=True):
+        parts = [part for term in body for part in distributed(term, ((low, high),))]
+        bodies.append(tuple(_summed(part, (high + 1,)) for part in parts))
+    return replace(choice, bodies=tuple(bodies))
 
 
 def distributed(term: Term, around: tuple[Range, ...] = ()) -> Iterator[Term]:

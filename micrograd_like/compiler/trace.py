@@ -10,7 +10,7 @@ from __future__ import annotations
 import linecache
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -34,6 +34,8 @@ class _Own(Operation):
 
 KEPT = _Own("kept", "", lambda g, x: x if g != 0 else 0.0, (lambda *_: None,) * 2, doc="x where g is not 0")
 COPY = _Own("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x")
+
+LENGTH = ""  # the input that says how long a sample's sequences are, counted from the shortest: users do not give it
 
 _lock = threading.Lock()  # held while a function is traced
 _active: Recorder | None = None
@@ -71,8 +73,12 @@ class Trace:
     structure: Any  # the outputs as the function returned them, each replaced by its number
     has_loss: bool  # whether the first output is a loss: the only one, or the first of a tuple
     gathers: list[tuple[int, int]]  # (input, number of values): inputs that must be whole numbers in that range
+    lengths: list[Trace] = field(
+        default_factory=list
+    )  # of a program for several: each one's, this one the last of them
 
     def __str__(self) -> str:
+        """The operations; of a program for several lengths, those of the longest."""
         lines = [
             f"node[{n}] = {op.name}({', '.join(map(self.name, refs))})"
             + (f" = {self.name(self.values[n])}" if n in self.values else "")
@@ -87,6 +93,8 @@ class Trace:
 
     def interpret(self, parameters: Sequence[Any], inputs: Sequence[Any] = ()) -> list[Any]:
         """The outputs for one sample, its inputs flat: this stage in plain Python, for numbers of any carrier."""
+        if self.lengths and self is not (own := self.lengths[int(inputs[-1])]):
+            return own.interpret(parameters, inputs)
         nodes: list[Any] = []
         spaces = {NODE: nodes, PARAM: parameters, INPUT: inputs, CONST: self.constants}
 
@@ -344,13 +352,19 @@ def check_parameters(parameters: Iterable[Value]) -> list[Value]:
     return checked
 
 
-def trace(function: Callable[..., Any], parameters: Sequence[Value], inputs: Mapping[str, tuple[int, ...]]) -> Trace:
+def trace(
+    function: Callable[..., Any],
+    parameters: Sequence[Value],
+    inputs: Mapping[str, tuple[int, ...]],
+    shorter: Mapping[str, int] | None = None,
+) -> Trace:
     """What the function does with one sample.
 
     Args:
         function: called once, with a nested list of symbols of each input's shape; a single one for the shape ().
         parameters: the Values it reads.
         inputs: the shape of each of its arguments.
+        shorter: how many the lists of some of them have in this trace, where these are not as long as the shape says.
 
     Raises:
         TypeError: it is no function.
@@ -361,7 +375,11 @@ def trace(function: Callable[..., Any], parameters: Sequence[Value], inputs: Map
     recorder = Recorder(parameters, inputs)
     arguments, start = {}, pack(INPUT, 0)
     for name, shape in inputs.items():
+        if name == LENGTH:
+            continue
         arguments[name] = _symbols(shape, start)
+        if shorter and name in shorter:
+            del arguments[name][shorter[name] :]
         start += prod(shape)
 
     def call() -> None:

@@ -11,7 +11,7 @@ from micrograd_like.checks import shown
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.pipeline import build
 from micrograd_like.compiler.program import Program, _shape
-from micrograd_like.compiler.trace import check_parameters, trace
+from micrograd_like.compiler.trace import LENGTH, check_parameters, trace
 from micrograd_like.engine import Value
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 
@@ -43,6 +43,8 @@ def source(program: Any, inputs: Mapping[str, Any]) -> Source:
             raise TypeError(
                 f"the program has its inputs already; expected no shapes beside it, got {', '.join(inputs)}"
             )
+        if LENGTH in program._parts.shapes:
+            raise ValueError(f"expected a program for samples of one shape, got {program!r}; compile it for one length")
         return Source(program._parts, program.parameters, program._structure, program._has_loss)
     if not isinstance(program, Module):
         raise TypeError(
