@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from operator import index
 from typing import Any, TypeVar
@@ -67,6 +67,42 @@ def instance(name: str, thing: Any, kind: type[T], what: str) -> T:
     if not isinstance(thing, kind):
         raise TypeError(f"expected {name} as {what}, got {type(thing).__name__}: {shown(thing)}")
     return thing
+
+
+def texts(**named: Any) -> None:
+    """Look that each is a text.
+
+    Raises:
+        TypeError: one is not; the error names it.
+    """
+    for name, text in named.items():
+        instance(name, text, str, "a text")
+
+
+def mapped(name: str, things: Any, what: str) -> Mapping[Any, Any]:
+    """Return the things, which have names; `what` says what they should be, "names to points" say.
+
+    Raises:
+        TypeError: they are no mapping.
+    """
+    return instance(name, things, Mapping, what)  # type: ignore[type-abstract]  # looked at, not made
+
+
+def picture_shape(shape: Any) -> tuple[int, int]:
+    """Return (height, width) of a picture.
+
+    >>> picture_shape((8, 0))
+    Traceback (most recent call last):
+    ValueError: expected width as a whole number of at least 1, got 0
+
+    Raises:
+        TypeError: it is no sequence.
+        ValueError: it has not two sides, or one is no whole number of at least 1.
+    """
+    sides = listed("shape", shape, "(height, width)")
+    if len(sides) != 2:
+        raise ValueError(f"expected shape as (height, width), got {shown(shape)}")
+    return whole_number("height", sides[0]), whole_number("width", sides[1])
 
 
 def each_once(name: str, things: Iterable[T], kind: type[T]) -> list[T]:

@@ -401,7 +401,7 @@ def gradient(output: Value, inputs: Value | Iterable[Value]) -> Value | list[Val
     Raises:
         TypeError: the output or an input is not a Value.
     """
-    sources = list(inputs) if isinstance(inputs, Iterable) else [inputs]
+    sources = listed("inputs", inputs, "Values") if isinstance(inputs, Iterable) else [inputs]
     for x in (output, *sources):
         if not isinstance(x, Value):
             raise TypeError(f"expected a Value to differentiate, got {type(x).__name__}: {x!r:.60}")

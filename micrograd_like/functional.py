@@ -11,6 +11,7 @@ from micrograd_like import ops
 from micrograd_like.checks import listed
 from micrograd_like.engine import Value, linear, vector
 from micrograd_like.graph import Vector
+from micrograd_like.ieee import as_float
 
 exp, log, sqrt, sin, cos, tanh = ops.exp, ops.log, ops.sqrt, ops.sin, ops.cos, ops.tanh
 sigmoid, softplus, relu, where = ops.sigmoid, ops.softplus, ops.relu, ops.where
@@ -224,7 +225,7 @@ def huber_loss(predictions: Any, targets: Any, delta: Any = 1) -> Any:
     Raises:
         ValueError: delta is not a positive number.
     """
-    if not (isinstance(delta, Real) and float(delta) > 0):
+    if not (isinstance(delta, Real) and as_float(delta) > 0):
         raise ValueError(f"huber_loss: expected delta as a positive number, got {delta!r:.60}")
     pairs = _pairs("predictions", predictions, "targets", targets)
     return _mean_loss([_huber(ops.sub(p, t), delta) for p, t in pairs])
@@ -274,9 +275,9 @@ def binary_cross_entropy_with_logits(logits: Any, targets: Any) -> Any:
 
 def _binary_cross_entropy(logit: Any, target: Any) -> Any:
     if isinstance(target, Real) and target in (0, 1):
-        return ops.softplus(-logit if target else logit)
+        return ops.softplus(ops.neg(logit) if target else logit)
     # softplus(logit) - target * logit would be the difference of two large numbers, or of two infinities
-    return target * ops.softplus(-logit) + (1 - target) * ops.softplus(logit)
+    return ops.add(ops.mul(target, ops.softplus(ops.neg(logit))), ops.mul(ops.sub(1, target), ops.softplus(logit)))
 
 
 def cross_entropy(logits: Sequence[Any], target: Any) -> Any:

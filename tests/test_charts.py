@@ -136,7 +136,7 @@ def test_regions_of_a_model_that_gives_plain_numbers():
     [
         ([], 5, "at least one sample, each with two inputs"),
         ([([1.0], 1)], 5, "each with two inputs"),
-        (SAMPLES, 1, "at least 2 points in each direction, got 1"),
+        (SAMPLES, 1, "expected points as a whole number of at least 2, got 1"),
     ],
 )
 def test_regions_of_nothing_are_refused(samples, points, message):
@@ -182,7 +182,7 @@ def test_images_are_drawn_pixel_by_pixel_under_their_titles():
 def test_images_that_cannot_be_drawn_are_refused():
     with pytest.raises(ValueError, match="at least one picture"):
         plot_images({})
-    with pytest.raises(ValueError, match="at least one to a row, got 1 and 0"):
+    with pytest.raises(ValueError, match="expected across as a whole number of at least 1, got 0"):
         plot_images({"one": [0.0] * 64}, across=0)
     with pytest.raises(ValueError, match="expected 8 × 8 = 64 pixels, 'one' has 3"):
         plot_images({"one": [0.0] * 3})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from micrograd_like import MLP, SGD, Value, fit, mse_loss
+from micrograd_like import MLP, SGD, History, Step, Value, fit, mse_loss
 from micrograd_like.explain import ExplainSteps, weight_pictures
 
 DATA = [([0.1 * k, 1.0 - 0.3 * k], (-1.0) ** k) for k in range(10)]
@@ -67,15 +67,12 @@ def test_a_watch_that_has_seen_nothing_says_so():
 
 
 def test_parameters_outside_the_model_are_explained_too():
-    class Step:
-        number = 0
-
     scale = Value(2.0, label="scale")
     model = MLP(1, [1], rng=1)
-    step = Step()
-    step.model, step.optimizer = model, SGD([*model.parameters(), scale, Value(1.0)], lr=0.1)
-    step.loss = mse_loss(model([1.0]) * scale, 1.0)
-    step.loss.backward()
+    optimizer = SGD([*model.parameters(), scale, Value(1.0)], lr=0.1)
+    loss = mse_loss(model([1.0]) * scale, 1.0)
+    loss.backward()
+    step = Step(0, 1, loss, [([1.0], 1.0)], model, optimizer, History())
     watch = ExplainSteps()
     watch(step)
     assert [total.name for total in watch.parameters][2:] == ["scale", "parameter 3"]

@@ -7,11 +7,12 @@ from math import sqrt
 from typing import Any
 
 from micrograd_like._extras import require
-from micrograd_like.drawing.figure import Plot, canvas
+from micrograd_like.checks import listed, texts
+from micrograd_like.drawing.figure import Plot, canvas, plain
 from micrograd_like.drawing.style import BODY, NEUTRAL, PAGE_WIDTH
-from micrograd_like.ieee import as_float
 
 ACROSS = 4  # triangles side by side
+_ROWS = "rows of numbers for each head"
 
 
 def plot_attention(letters: Sequence[str], heads: Sequence[Sequence[Sequence[Any]]], title: str = "") -> Plot:
@@ -30,26 +31,34 @@ def plot_attention(letters: Sequence[str], heads: Sequence[Sequence[Sequence[Any
 
     Raises:
         ImportError: matplotlib is missing.
+        TypeError: a letter or the title is no text, or a share no number.
         ValueError: there is no head, or its shares are not a triangle on these letters.
     """
-    size = len(letters)
-    for shares in heads:
+    texts(title=title)
+    names = listed("letters", letters, "a list of texts")
+    for name in names:
+        texts(letters=name)
+    size = len(names)
+    triangles = [
+        [listed("heads", row, _ROWS) for row in listed("heads", h, _ROWS)] for h in listed("heads", heads, _ROWS)
+    ]
+    for shares in triangles:
         if [len(row) for row in shares] != list(range(1, size + 1)):
             raise ValueError(f"expected a triangle of shares, from 1 to {size} in a row, got {shares!r:.60}")
-    if not heads or not size:
-        raise ValueError(f"expected at least one letter and one head, got {size} and {len(heads)}")
-    numbers = [[[as_float(getattr(x, "data", x)) for x in row] for row in shares] for shares in heads]
-    down = -(-len(heads) // ACROSS)
+    if not triangles or not size:
+        raise ValueError(f"expected at least one letter and one head, got {size} and {len(triangles)}")
+    numbers = [[[plain("heads", x) for x in row] for row in shares] for shares in triangles]
+    down = -(-len(numbers) // ACROSS)
     with canvas(down * (PAGE_WIDTH / ACROSS + 30), down, ACROSS, title=title) as (figure, grid):
         for n, axes in enumerate(grid.flat):
             if n < len(numbers):
-                _triangle(axes, letters, numbers[n])
+                _triangle(axes, names, numbers[n])
                 axes.set_title(f"head {n + 1}", fontsize=BODY)
             else:
                 axes.set_axis_off()
         grid[0, 0].set_ylabel("this letter looks …", fontsize=BODY)
         grid[-1, 0].set_xlabel("… at this one", fontsize=BODY)
-    return Plot(figure, " ".join(f"Head {n + 1}: {_most(letters, shares)}." for n, shares in enumerate(numbers)))
+    return Plot(figure, " ".join(f"Head {n + 1}: {_most(names, shares)}." for n, shares in enumerate(numbers)))
 
 
 def _triangle(axes: Any, letters: Sequence[str], shares: Sequence[Sequence[float]]) -> None:

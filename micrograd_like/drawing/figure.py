@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_like._extras import require
+from micrograd_like.checks import shown, texts
 from micrograd_like.drawing.style import BODY, CAPTION, FONT, NEUTRAL, PAGE_WIDTH, SMALL, measure
 from micrograd_like.drawing.text import elided, visible
+from micrograd_like.engine import Value
+from micrograd_like.ieee import as_float, number
 
 PX = 72  # to the inch: one point is one px
 STYLE = {
@@ -80,9 +83,15 @@ class Plot:
     Args:
         figure: the `matplotlib.figure.Figure`, made within `house_style()`.
         summary: what is to be seen, in a sentence with its numbers, for those who do not see it.
+
+    Raises:
+        TypeError: the figure is none of matplotlib's, or the summary no text.
     """
 
     def __init__(self, figure: Any, summary: str = "") -> None:
+        if not hasattr(figure, "draw_without_rendering"):
+            raise TypeError(f"expected a matplotlib figure, got {type(figure).__name__}: {shown(figure)}")
+        texts(summary=summary)
         self.figure = figure
         self.summary = summary
         with house_style():  # a layout that is computed again on every saving moves a little each time
@@ -200,6 +209,14 @@ def wrapped(sentence: str, width: float, size: float, bold: bool = False) -> lis
     return lines
 
 
+def plain(name: str, x: Any) -> float:
+    """A number or a Value as a float. Raises TypeError for what is neither."""
+    try:
+        return as_float(number(x.data if isinstance(x, Value) else x))
+    except TypeError:
+        raise TypeError(f"expected {name} as numbers or Values, got {type(x).__name__}: {shown(x)}") from None
+
+
 def one_line(label: str, length: int = 64) -> str:
     """A label as a picture shows it: on one line, without what cannot be printed."""
     return elided(visible(label).replace("\n", " "), length)
@@ -207,9 +224,9 @@ def one_line(label: str, length: int = 64) -> str:
 
 def name_axes(axes: Any, x: str = "", y: str = "") -> None:
     """Name what the axes measure, the vertical one above itself, where it is read without turning the head."""
-    axes.set_xlabel(x)
+    axes.set_xlabel(one_line(x))
     if y:
-        axes.set_title(y, loc="left", fontsize=SMALL)
+        axes.set_title(one_line(y), loc="left", fontsize=SMALL)
 
 
 def label_end(axes: Any, text: str, xs: Sequence[float], ys: Sequence[float], colour: str) -> None:

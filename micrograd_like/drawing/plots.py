@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import isfinite
 from typing import Any, Protocol
 
 from micrograd_like._extras import require
-from micrograd_like.drawing.figure import PX, Plot, canvas, house_style, label_end, name_axes, one_line, wrapped
+from micrograd_like.checks import a_function, instance, listed, mapped, picture_shape, shown, texts, whole_number
+from micrograd_like.drawing.figure import PX, Plot, canvas, house_style, label_end, name_axes, one_line, plain, wrapped
 from micrograd_like.drawing.formula import signed
 from micrograd_like.drawing.style import (
     CAPTION,
@@ -22,15 +24,34 @@ from micrograd_like.drawing.style import (
     WEIGHTS,
 )
 from micrograd_like.engine import Value
-from micrograd_like.ieee import as_float
+from micrograd_like.ieee import as_float, number
 
 Point = tuple[float, float]
 Line = tuple[tuple[float, ...], tuple[float, ...]]  # the xs and the ys
 
 
-def _line(points: Iterable[tuple[Any, Any]]) -> Line:
-    pairs = [(as_float(getattr(x, "data", x)), as_float(getattr(y, "data", y))) for x, y in points]
-    return tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
+def _lines(name: str, lines: Any) -> dict[str, Line]:
+    """Points by name as lines by name.
+
+    Raises:
+        TypeError: it is no mapping of texts to pairs of numbers.
+    """
+    found: dict[str, Line] = {}
+    for line, points in mapped(name, lines, "names to points (x, y)").items():
+        texts(**{f"the names of {name}": line})
+        pairs = [
+            _pair(f"the points of {shown(line)}", point) for point in listed(name, points, "lists of points (x, y)")
+        ]
+        found[line] = tuple(x for x, _ in pairs), tuple(y for _, y in pairs)
+    return found
+
+
+def _pair(name: str, point: Any) -> Point:
+    try:
+        x, y = point
+    except (TypeError, ValueError):
+        raise TypeError(f"expected {name} as pairs (x, y), got {shown(point)}") from None
+    return plain(name, x), plain(name, y)
 
 
 def _ends(line: Line) -> str:
@@ -64,13 +85,17 @@ def plot_lines(
 
     Raises:
         ImportError: matplotlib is missing.
+        TypeError: the lines are no mapping of names to pairs of numbers, or a text is none.
         ValueError: there is no line, or an axis in `log` is unknown.
     """
-    if not lines:
+    texts(title=title, x=x, y=y, log=log)
+    drawn = _lines("lines", lines)
+    if not drawn:
         raise ValueError("expected at least one line to plot")
     if not set(log) <= {"x", "y"}:
         raise ValueError(f"expected log as '', 'x', 'y' or 'xy', got {log!r:.60}")
-    drawn = {name: _line(points) for name, points in lines.items()}
+    if not isinstance(markers, (bool, Collection)):
+        raise TypeError(f"expected markers as True, False or names of lines, got {shown(markers)}")
     with canvas(380, title=title) as (figure, grid):
         axes = grid[0, 0]
         for axis in log:
@@ -103,9 +128,11 @@ def plot_areas(
 
     Raises:
         ImportError: matplotlib is missing.
+        TypeError: the areas are no mapping of names to pairs of numbers, or a text is none.
         ValueError: there is no area, two do not have the same xs, or a number is not finite.
     """
-    drawn = {name: _line(points) for name, points in areas.items()}
+    texts(title=title, x=x, y=y, total=total)
+    drawn = _lines("areas", areas)
     if not drawn or not all(xs for xs, _ in drawn.values()):
         raise ValueError("expected at least one area, each with at least one point")
     xs, _ = next(iter(drawn.values()))
@@ -167,13 +194,21 @@ def plot_walks(
 
     Raises:
         ImportError: matplotlib is missing.
-        ValueError: the losses do not fit the places, or a walk has no points.
+        TypeError: a place or a loss is no number, walks or marks are no mapping of names to pairs, or a text is none.
+        ValueError: the losses do not fit the places, these do not grow, or a walk has no points.
     """
-    across, up = [as_float(a) for a in xs], [as_float(b) for b in ys]
-    heights = [[as_float(z) for z in row] for row in losses]
+    texts(title=title, x=x, y=y)
+    across, up = (
+        [plain(name, a) for a in listed(name, places, "numbers")] for name, places in (("xs", xs), ("ys", ys))
+    )
+    rows = [listed("losses", row, "rows of numbers") for row in listed("losses", losses, "rows of numbers")]
+    heights = [[plain("losses", z) for z in row] for row in rows]
     if len(heights) != len(up) or any(len(row) != len(across) for row in heights) or len(up) < 2 or len(across) < 2:
         raise ValueError(f"expected {len(up)} rows of {len(across)} losses, at least 2 of each")
-    paths = {name: _line(points) for name, points in walks.items()}
+    for name, places in (("xs", across), ("ys", up)):
+        if not all(map(isfinite, places)) or any(a >= b for a, b in pairwise(places)):
+            raise ValueError(f"expected {name} as finite numbers, each above the one before")
+    paths, crosses = _lines("walks", walks), _lines("marks", marks or {})
     for name, line in paths.items():
         if not line[0]:
             raise ValueError(f"expected at least one point of the walk {name!r:.60}")
@@ -193,8 +228,7 @@ def plot_walks(
             axes.plot(line[0][:1], line[1][:1], marker="o", markersize=13, fillstyle="none", markeredgewidth=2.5,
                       markeredgecolor=tints[i % len(tints)], linestyle="none")  # fmt: skip
             _name_walk(axes, name, line, (across, up))
-        for name, points in (marks or {}).items():
-            spots = _line(points)
+        for name, spots in crosses.items():
             axes.plot(*spots, "x", color="white", markersize=9, markeredgewidth=2)
             _name_walk(axes, name, spots, (across, up))
         axes.set_xlim(across[0], across[-1])
@@ -261,8 +295,11 @@ def plot_learning(history: _History) -> Plot:
 
     Raises:
         ImportError: matplotlib is missing.
+        TypeError: it is no history.
         ValueError: the history has no steps.
     """
+    if not isinstance(getattr(history, "losses", None), list):
+        raise TypeError(f"expected a history, which `fit` returns, got {type(history).__name__}: {shown(history)}")
     if not history.losses:
         raise ValueError("expected a history with at least one step, got an empty one")
     epochs = history.epochs
@@ -362,22 +399,33 @@ def regions(
         points: of the grid, in each direction.
 
     Raises:
+        TypeError: the model is no function, or a number is none.
         ValueError: there are no samples, one has not two inputs, or points is below 2.
     """
-    found = [(*map(float, inputs), float(target) > 0) for inputs, target in samples]
-    if not found or any(len(sample) != 3 for sample in found):
+    a_function("model", model)
+    points = whole_number("points", points, at_least=2)
+    found = [_sample(sample) for sample in listed("samples", samples, "pairs ([x, y], target)")]
+    if not found:
         raise ValueError("expected at least one sample, each with two inputs")
-    if points < 2:
-        raise ValueError(f"expected at least 2 points in each direction, got {points}")
 
     def score(x: float, y: float) -> float:
-        said = model([x, y])
-        return as_float(getattr(said, "data", said))
+        return plain("what the model says", model([x, y]))
 
     xs, ys = (_grid([sample[axis] for sample in found], points) for axis in (0, 1))
     scores = tuple(tuple(score(x, y) for x in xs) for y in ys)
     right = sum((score(sample[0], sample[1]) > 0) is sample[2] for sample in found)
-    return Regions(xs, ys, scores, tuple(found), right)  # type: ignore[arg-type]  # the lengths were looked at
+    return Regions(xs, ys, scores, tuple(found), right)
+
+
+def _sample(sample: Any) -> tuple[float, float, bool]:
+    try:
+        inputs, target = sample
+        x, y = inputs
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"expected samples as pairs ([x, y], target), each with two inputs, got {shown(sample)}"
+        ) from None
+    return plain("inputs", x), plain("inputs", y), plain("targets", target) > 0
 
 
 def _grid(numbers: Sequence[float], points: int) -> tuple[float, ...]:
@@ -400,11 +448,14 @@ def plot_regions(stages: Mapping[str, Regions], title: str = "") -> Plot:
 
     Raises:
         ImportError: matplotlib is missing.
+        TypeError: the stages are no mapping of names to what `regions` returned.
         ValueError: there is no stage, or a score is not finite.
     """
-    if not stages:
+    texts(title=title)
+    if not mapped("stages", stages, "names to what `regions` returned"):
         raise ValueError("expected at least one stage to plot")
     for name, stage in stages.items():
+        instance("stages", stage, Regions, "what `regions` returned")
         if not all(isfinite(score) for row in stage.scores for score in row):
             raise ValueError(f"expected finite scores, got others at stage {name!r:.60}")
     last = list(stages.values())[-1]
@@ -451,25 +502,32 @@ def plot_images(
 
     Raises:
         ImportError: matplotlib is missing.
+        TypeError: the images are no mapping of names to numbers, or the title is no text.
         ValueError: there is no picture, one has not as many pixels as the shape says, or across is below 1.
     """
-    height, width = shape
-    if not images or across < 1:
-        raise ValueError(f"expected at least one picture, at least one to a row, got {len(images)} and {across}")
-    for name, pixels in images.items():
+    texts(title=title)
+    height, width = picture_shape(shape)
+    across = whole_number("across", across)
+    shades: dict[str, list[float]] = {}
+    for name, pixels in mapped("images", images, "names to pixels").items():
+        texts(**{"the names of images": name})
+        shades[name] = [plain("pixels", x) for x in listed("pixels", pixels, "a list of numbers")]
+    if not shades:
+        raise ValueError("expected at least one picture, got none")
+    for name, pixels in shades.items():
         if len(pixels) != height * width:
             raise ValueError(f"expected {height} × {width} = {height * width} pixels, {name!r:.60} has {len(pixels)}")
-    across = min(across, len(images))
-    down = -(-len(images) // across)
+    across = min(across, len(shades))
+    down = -(-len(shades) // across)
     columns = max(across, 4)  # a few stay small
     room = PAGE_WIDTH / columns
-    lines = {name: [part for line in name.split("\n") for part in wrapped(line, room - 16, SMALL)] for name in images}
+    lines = {name: [part for line in name.split("\n") for part in wrapped(line, room - 16, SMALL)] for name in shades}
     most = max(map(len, lines.values()))
     size = down * ((room - 16) * height / width + most * 1.3 * SMALL + 16) + 8
     with canvas(size, down, columns, title=title) as (figure, grid):
         places = iter([*grid[:, :across].flat, *grid[:, across:].flat])
-        for (name, pixels), axes in zip(images.items(), places, strict=False):  # the longer of the two is the second
-            for grey, outline in _squares([as_float(getattr(x, "data", x)) for x in pixels], width).items():
+        for (name, pixels), axes in zip(shades.items(), places, strict=False):  # the longer of the two is the second
+            for grey, outline in _squares(pixels, width).items():
                 patch = {"facecolor": f"{1 - grey:.3f}", "edgecolor": f"{1 - grey:.3f}", "linewidth": 0.2}
                 axes.add_patch(_outline(outline, patch))
             axes.set(facecolor="white", xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[], aspect="equal")
@@ -478,7 +536,7 @@ def plot_images(
             axes.spines[:].set_visible(True)
         for axes in places:
             axes.set_axis_off()
-    return Plot(figure, f"{len(images)} pictures: {'; '.join(' '.join(name.split()) for name in images)}.")
+    return Plot(figure, f"{len(shades)} pictures: {'; '.join(' '.join(name.split()) for name in shades)}.")
 
 
 def _outline(squares: Sequence[Any], patch: Mapping[str, Any]) -> Any:
@@ -540,16 +598,19 @@ def plot_weights(
     Raises:
         ImportError: matplotlib is missing.
         KeyError: `since` lacks one of the weights.
+        TypeError: the layer is none, or `since` no mapping of labels to numbers.
         ValueError: a neuron has not as many weights as the shape has pixels.
     """
-    rows: list[list[Value]] = [list(neuron.w) for neuron in layer.neurons]
+    rows = weights_of(layer)
+    if since is not None:
+        mapped("since", since, "labels to numbers, as of `model.state_dict()`")
     count = f"{len(rows)} neurons" if len(rows) > 1 else "the neuron"
     weights = [[as_float(w.data) for w in row] for row in rows]
     if since is None:
         title = f"What {count} look{'s' * (len(rows) == 1)} for in the picture"
         kinds = [Pictures("weights", weights, "ink at a light weight raises the neuron, at a dark one it lowers it")]
     else:
-        moved = [[as_float(w.data - since[w.label]) for w in row] for row in rows]
+        moved = [[as_float(w.data - number(since[w.label])) for w in row] for row in rows]
         most = max(range(len(rows)), key=lambda i: sum(x * x for x in moved[i]))
         title = f"What {count} learned: neuron {most} moved its weights most"
         kinds = [
@@ -567,6 +628,12 @@ def plot_weights(
     return plot_pictures([f"neuron {i}" for i in range(len(rows))], kinds, shape, title)
 
 
+def weights_of(layer: Any) -> list[list[Value]]:
+    """Every neuron's weights. Raises TypeError for what is no layer."""
+    neurons = listed("layer", getattr(layer, "neurons", None), "a Layer")
+    return [[instance("weights", w, Value, "Values") for w in getattr(neuron, "w", ())] for neuron in neurons]
+
+
 SEEN = 100  # what is smaller than this part of the colour scale looks like 0
 TILE = 88.0  # the width of a neuron's picture, in px
 
@@ -581,7 +648,7 @@ def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[
         ImportError: matplotlib is missing.
         ValueError: there is nothing to show, or a picture has not as many numbers as the shape has pixels.
     """
-    height, width = shape
+    height, width = picture_shape(shape)
     if not names or not kinds:
         raise ValueError("expected at least one neuron and one kind of picture")
     for kind in kinds:

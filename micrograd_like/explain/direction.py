@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from micrograd_like.checks import listed
 from micrograd_like.drawing.figure import Plot, canvas, name_axes
 from micrograd_like.drawing.formula import number as shown
 from micrograd_like.drawing.style import LOWERS, NEUTRAL, RAISES
@@ -340,7 +341,7 @@ def step_sweep(
         raise ValueError(f"expected a gradient that is finite and not 0, but its square is {size}: no step to sweep")
     curvature = Curvature(replay, backward, adjoints).along(direction) / size
     line = Line(replay, direction, backward)
-    tried = _default(curvature) if rates is None else rates
+    tried = _default(curvature) if rates is None else listed("rates", rates, "learning rates")
     exact = {lr: in_carrier(number(check_positive("every rate", lr)), size) for lr in tried}
     if not exact:
         raise ValueError("expected at least one learning rate, got none")
@@ -384,5 +385,7 @@ def _largest(helps: Callable[[Number], bool], rates: list[Number], tolerance: fl
         good, bad = (bad / 2, bad) if helps(bad / 2) else (good, bad / 2)
     while good and bad - good > tolerance * good:
         middle = (good + bad) / 2
+        if not good < middle < bad:  # no number lies between them
+            break
         good, bad = (middle, bad) if helps(middle) else (good, middle)
     return good

@@ -7,6 +7,7 @@ than (+, ·): Du et al., "Generalizing Backpropagation for Gradient-Based Interp
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -14,6 +15,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
+from micrograd_like.checks import whole_number
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.drawing.formula import number as shown
 from micrograd_like.engine import Value, one
@@ -147,8 +149,8 @@ class Paths(Report):
         return tuple(reversed(edges))
 
     def largest(self, n: int) -> list[Path]:
-        """The n largest paths, or all if there are fewer."""
-        return list(islice(self, n))
+        """The n largest paths, or all if there are fewer. Raises ValueError for what is no number of paths."""
+        return list(islice(self, min(whole_number("n", n, at_least=0), sys.maxsize)))
 
     @property
     def title(self) -> str:

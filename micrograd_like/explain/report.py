@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import shutil
+import sys
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -118,7 +119,8 @@ class Report(ABC):
         if width is None:
             width = max(min(shutil.get_terminal_size().columns, WIDTH), NARROWEST)
         width = whole_number("width", width, at_least=NARROWEST)
-        table = self._table(None if rows is None else whole_number("rows", rows)).fitted(width)
+        most = None if rows is None else min(whole_number("rows", rows), sys.maxsize)
+        table = self._table(most).fitted(width)
         cells = [table.columns, *table.rows]
         widths = [max(len(line[i]) for line in cells) for i in range(len(table.columns))]
         lines = [
@@ -194,8 +196,8 @@ def check_positive(name: str, x: Any) -> Number:
 
 
 def check_count(name: str, n: Any, at_least: int = 1) -> int:
-    """A whole number. Raises ValueError that names it."""
-    return whole_number(name, n, at_least)
+    """A whole number that can be counted up to. Raises ValueError that names it."""
+    return whole_number(name, n, at_least, sys.maxsize)
 
 
 def name_of(node: Value) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from micrograd_like.checks import MOST, whole_number
 from micrograd_like.drawing.figure import Plot, canvas, label_end, name_axes, one_line
 from micrograd_like.drawing.formula import number as shown
 from micrograd_like.drawing.formula import signed as shown_signed
@@ -64,11 +65,11 @@ class Slice(Report):
 
     def tangent(self, x: Number) -> Number:
         """The loss at x if it were the straight line that the gradient sees."""
-        return self.loss + self.gradient * (x - self.value)
+        return self.loss + self.gradient * (number(x) - self.value)
 
     def parabola(self, x: Number) -> Number:
         """The loss at x if it were the parabola that gradient and curvature see."""
-        return self.tangent(x) + self.curvature * (x - self.value) ** 2 / 2
+        return self.tangent(x) + self.curvature * (number(x) - self.value) ** 2 / 2
 
     @property
     def title(self) -> str:
@@ -229,7 +230,7 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
     node = find(replay, parameter)
     if span is not None:
         span = in_carrier(number(check_positive("span", span)), node.data)
-    check_count("points", points, at_least=3)
+    points = whole_number("points", points, at_least=3, at_most=MOST)
     if lr is not None:
         lr = in_carrier(number(check_positive("lr", lr)), node.data)
     value, slot = node.data, replay.slots.get(node)
@@ -348,8 +349,8 @@ def loss_contour(
     replay = Replay(check_loss(loss))
     parameters = [find(replay, first), find(replay, second)]
     check_positive("span", span)
-    check_count("points", points, at_least=2)
-    check_count("steps", steps)
+    points = whole_number("points", points, at_least=2, at_most=MOST)
+    steps = check_count("steps", steps)
     if parameters[0] is parameters[1]:
         raise ValueError(f"expected two different parameters, got {name_of(parameters[0])} twice")
     for node in parameters:

@@ -15,7 +15,7 @@ from micrograd_like._extras import progress_bar
 from micrograd_like.drawing.dot import draw_dot
 from micrograd_like.drawing.figure import Plot, canvas, stacked
 from micrograd_like.drawing.formula import signed as shown_signed
-from micrograd_like.drawing.plots import Pictures, plot_pictures
+from micrograd_like.drawing.plots import Pictures, plot_pictures, weights_of
 from micrograd_like.drawing.style import EFFECTS, NEUTRAL, SMALL
 from micrograd_like.engine import Value, one
 from micrograd_like.explain.canvas import BARS, ROW, colour, number_at, short_names
@@ -277,10 +277,13 @@ def weight_pictures(report: _Entries, layer: Any, shape: tuple[int, int] = (8, 8
     Raises:
         ImportError: matplotlib is missing.
         KeyError: the report does not have one of the layer's weights.
+        TypeError: the report or the layer is none.
         ValueError: a neuron has not as many weights as the shape has pixels.
     """
+    if not (isinstance(report, Report) and hasattr(report, "parameters")):
+        raise TypeError(f"expected a report of `explain_step`, or `ExplainSteps`, got {type(report).__name__}")
     entries = {entry.name: entry for entry in report.parameters}
-    found = [[entries[w.label] for w in neuron.w] for neuron in layer.neurons]
+    found = [[entries[w.label] for w in row] for row in weights_of(layer)]
     shares = [[as_float(entry.share) for entry in row] for row in found]
     promises = [[as_float(entry.predicted) for entry in row] for row in found]
     sums = [sum(row) for row in shares]

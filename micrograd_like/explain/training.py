@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
+from micrograd_like.checks import instance
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.explain.canvas import BARS, named_bars, short_names
 from micrograd_like.explain.report import Report, Table, cell, check_count, check_positive, rest, signed
@@ -66,7 +67,8 @@ class ExplainSteps(Report):
         self._totals: dict[str, ParameterTotal] = {}
 
     def __call__(self, step: Step) -> None:
-        """Explain the step that is about to be made, if it is its turn."""
+        """Explain the step that is about to be made, if it is its turn. Raises TypeError for what is no step of `fit`."""
+        instance("step", step, Step, "a step of `fit`")
         if step.number % self.every:
             return
         names = {parameter: name for name, parameter in step.model.named_parameters()}

@@ -13,7 +13,7 @@ from typing import Any, overload
 import graphviz
 
 from micrograd_like import ops
-from micrograd_like.checks import listed
+from micrograd_like.checks import generator, listed, picture_shape, whole_number
 from micrograd_like.drawing.formula import formula, name, number
 from micrograd_like.engine import Value, gradient
 from micrograd_like.functional import mean
@@ -325,12 +325,9 @@ class _Network:
         for sample in (*self.samples, *self.held_out):
             if (1 if not isinstance(sample[0], Sequence) else len(sample[0])) != self.width:
                 raise ValueError(f"expected {self.width} inputs in every sample, as in the first, got {sample!r:.80}")
-        if batch_size is not None and (
-            not hasattr(batch_size, "__index__") or isinstance(batch_size, bool) or batch_size < 1
-        ):
-            raise ValueError(f"expected batch_size as a whole number of at least 1, got {batch_size!r:.60}")
-        self.batch = 0 if batch_size is None or batch_size >= len(self.samples) else int(batch_size)
-        self.random = copy.deepcopy(rng) if isinstance(rng, random.Random) else random.Random(rng)
+        size = None if batch_size is None else whole_number("batch_size", batch_size)
+        self.batch = 0 if size is None or size >= len(self.samples) else size
+        self.random = copy.deepcopy(generator("rng", rng))
         self.parameters = dict(model.named_parameters())
         if list(self.parameters.values()) != list(optimizer.parameters):
             raise ValueError(
@@ -338,7 +335,9 @@ class _Network:
             )
         self.program = self._program(model)
         self.shape = _shape(self.width, shape)
-        self.classes = None if classes is None else [str(each) for each in classes]
+        self.classes = (
+            None if classes is None else [str(each) for each in listed("classes", classes, "a list of names")]
+        )
         self.chosen = 0
         self.layers = layers_of(self.program)
         self.graph = self._graph()
@@ -569,7 +568,7 @@ class _Network:
 
 
 def _samples(what: str, data: Iterable[Sample]) -> list[Sample]:
-    found = list(data)
+    found = listed(what, data, "(inputs, target) pairs")
     for sample in found:
         if not isinstance(sample, Sequence) or len(sample) != 2:
             raise ValueError(f"expected {what} as (inputs, target) pairs, got {sample!r:.60}")
@@ -580,9 +579,10 @@ def _samples(what: str, data: Iterable[Sample]) -> list[Sample]:
 
 def _shape(width: int, shape: tuple[int, int] | None) -> list[int] | None:
     if shape is not None:
-        if len(shape) != 2 or shape[0] * shape[1] != width:
-            raise ValueError(f"expected a shape (height, width) of {width} pixels, got {shape!r:.60}")
-        return [int(n) for n in shape]
+        height, across = picture_shape(shape)
+        if height * across != width:
+            raise ValueError(f"expected a shape (height, width) of {width} pixels, got {height} × {across}")
+        return [height, across]
     side = round(width**0.5)
     return [side, side] if width >= 25 and side * side == width else None
 
