@@ -180,11 +180,11 @@ def part(i):
     return along(lambda point: hidden_layer.layers[0](point)[i] * weight)
 
 
-parts = {name: part(i) for i, name in enumerate(bends)}
+parts = {f"neuron {i}": part(i) for i in range(len(bends))}
 picture = plot_lines(
     {"the network": along(hidden_layer), **parts, "without activation": along(straight)},
     title="Each neuron makes one bend, and the network has them all",
-    x="share of the way from (-1, 2) to (3, -2)",
+    x="share of the way from (−1, 2) to (3, −2)",
     y="output",
 )
 mg.show(picture, "02_bends")

@@ -96,7 +96,14 @@ print(f"b: {delta:g}, and the engine says {neuron.b.grad:g}")
 """
 The last column of the table answers another question: what would the loss be *without* this connection, that is, with
 this number set to 0? There the size of the weight counts as well.
+
+Turn the knobs yourself, on a live page of this neuron: drag a weight, an input or the bias, and see what the loss does.
 """
+
+# %% makes the live page tags=["fold"]
+mg.show(
+    mg.play(loss, parameters=[*neuron.w, neuron.b], lr=0.005, title="Three knobs: two weights and a bias"), "03_live"
+)
 
 # %% [markdown]
 """

@@ -19,12 +19,12 @@ from micrograd_like.drawing import plot_lines
 """
 ## The network
 
-Two inputs, one hidden neuron with ReLU, and an output that multiplies the hidden neuron by `v` and adds `c`. Five
-parameters in all. For the inputs 1 and 3 the output should be 2; the loss is the squared error.
+Two inputs, one hidden neuron `h` with ReLU, and an output that multiplies `h` by `v` and adds `c`. Five parameters in all.
+For the inputs 1 and 3 the output should be 2; the loss is the squared error.
 """
 
 # %%
-x1, x2, target = 1.0, 3.0, 2.0
+x1, x2, target = Value(1.0, label="x1"), Value(3.0, label="x2"), 2.0
 w1, w2, b = Value(1.0, label="w1"), Value(-0.5, label="w2"), Value(1.0, label="b")
 v, c = Value(2.0, label="v"), Value(0.0, label="c")
 parameters = [w1, w2, b, v, c]
@@ -45,23 +45,32 @@ From the inputs to the loss, one operation after the other.
 # %%
 def forward():
     """The network's values, by name, from the parameters as they are now."""
-    total = w1 * x1 + w2 * x2 + b
-    hidden = total.relu()
-    out = v * hidden + c
+    total = mg.dot([w1, w2], [x1, x2], b)  # w1·x1 + w2·x2 + b
+    h = total.relu()
+    out = mg.dot([v], [h], c)  # v·h + c
     loss = (out - target) ** 2
-    total.label, hidden.label, out.label, loss.label = "total", "hidden", "out", "loss"
-    return total, hidden, out, loss
+    total.label, h.label, out.label, loss.label = "total", "h", "out", "loss"
+    return total, h, out, loss
 
 
-total, hidden, out, loss = forward()
+total, h, out, loss = forward()
 
 # %% prints each line and draws the graph tags=["fold"]
-print(f"total  = {w1.data:g}·{x1:g} + ({w2.data:g})·{x2:g} + {b.data:g} = {total.data:g}")
-print(f"hidden = ReLU({total.data:g}) = {hidden.data:g}")
-print(f"out    = {v.data:g}·{hidden.data:g} + {c.data:g} = {out.data:g}")
-print(f"loss   = ({out.data:g} - {target:g})² = {loss.data:g}")
-frames = [mg.draw_dot(loss, rankdir="TB", parameters=parameters)]
-mg.show(frames[0], "05_forward")
+print(f"total = {w1.data:g}·{x1.data:g} + ({w2.data:g})·{x2.data:g} + {b.data:g} = {total.data:g}")
+print(f"h     = ReLU({total.data:g}) = {h.data:g}")
+print(f"out   = {v.data:g}·{h.data:g} + {c.data:g} = {out.data:g}")
+print(f"loss  = ({out.data:g} - {target:g})² = {loss.data:g}")
+
+
+def drawn(root):
+    return mg.draw_dot(root, parameters=parameters)
+
+
+frames, roomy = [drawn(loss)], forward()[-1]
+roomy.backward()  # a second graph, whose gradients take the room that those of the next frame will need
+mg.show(mg.draw_frames([frames[0], drawn(roomy)])[0], "05_forward")
+for parameter in parameters:
+    parameter.grad = 0
 
 # %% [markdown]
 """
@@ -81,12 +90,12 @@ what stands on the arrow.
 # %%
 slope = {"out": 2 * (out.data - target)}
 slope["c"] = slope["out"] * 1
-slope["v"] = slope["out"] * hidden.data
-slope["hidden"] = slope["out"] * v.data
-slope["total"] = slope["hidden"] * (1 if total.data > 0 else 0)
+slope["v"] = slope["out"] * h.data
+slope["h"] = slope["out"] * v.data
+slope["total"] = slope["h"] * (1 if total.data > 0 else 0)
 slope["b"] = slope["total"] * 1
-slope["w1"] = slope["total"] * x1
-slope["w2"] = slope["total"] * x2
+slope["w1"] = slope["total"] * x1.data
+slope["w2"] = slope["total"] * x2.data
 
 loss.backward()
 
@@ -97,8 +106,8 @@ for parameter in parameters:
 gradients = [parameter.grad for parameter in parameters]
 more = max(w1, w2, key=lambda w: abs(w.grad))
 print(f"\nA weight's gradient is its input times the slope of the total, {slope['total']:g}: {more.label} moves more.")
-frames.append(mg.draw_dot(loss, rankdir="TB", parameters=parameters))
-mg.show(frames[1], "05_backward")
+frames.append(drawn(loss))
+mg.show(mg.draw_frames(frames)[1], "05_backward")
 
 # %% [markdown]
 """
@@ -123,7 +132,7 @@ for parameter in parameters:
     old = parameter.data
     parameter.data = old - learning_rate * parameter.grad
     print(f"{parameter.label:2} = {old:g} - {learning_rate:g}·({parameter.grad:g}) = {parameter.data:g}")
-frames.append(mg.draw_dot(loss, rankdir="TB", parameters=parameters))
+frames.append(drawn(loss))
 
 # %% [markdown]
 """
@@ -139,17 +148,17 @@ the loss must be computed again, forward.)
 """
 
 # %%
-total, hidden, out, loss = forward()
+total, h, out, loss = forward()
 
 # %% prints both losses and draws the graph tags=["fold"]
-print(f"out    = {v.data:g}·{hidden.data:g} + ({c.data:g}) = {out.data:.6g}")
-print(f"loss   = ({out.data:.6g} - {target:g})² = {loss.data:.6g}, and before it was {loss_before:g}")
+print(f"out  = {v.data:g}·{h.data:g} + ({c.data:g}) = {out.data:.6g}")
+print(f"loss = ({out.data:.6g} - {target:g})² = {loss.data:.6g}, and before it was {loss_before:g}")
 print(f"\nBy the slopes alone it should change by {expected:.4g}; it changed by {loss.data - loss_before:.4g}.")
 print("A square cannot fall below 0: the slopes said more than there was. Chapter 7 is about this.")
 range_of_loss = "above 0.5" if loss.data > 0.5 else "between 0.1 and 0.5" if loss.data > 0.1 else "below 0.1"
 for parameter in parameters:
     parameter.grad = 0  # of the loss before
-frames.append(mg.draw_dot(loss, rankdir="TB", parameters=parameters))
+frames.append(drawn(loss))
 mg.show(mg.draw_frames(frames), "05_after")
 
 # %% [markdown]

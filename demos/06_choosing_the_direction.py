@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import micrograd_like as mg
 from micrograd_like.drawing import plot_lines, plot_walks
-from micrograd_like.explain import loss_slice, probe_direction
+from micrograd_like.explain import loss_contour, loss_slice, probe_direction
 
 # %% [markdown]
 """
@@ -148,7 +148,7 @@ print("step        " + "  ".join(f"{i:6}" for i in range(9)))
 print("by ±1       " + "  ".join(f"{loss:6.3f}" for loss in ones[:9]))
 print("by gradient " + "  ".join(f"{loss:6.3f}" for loss in downhill[:9]))
 chart = plot_lines(
-    {"the better of +1 and -1": enumerate(ones), "0.1 times the gradient": enumerate(downhill)},
+    {"the better of +1 and −1": enumerate(ones), "0.1 times the gradient": enumerate(downhill)},
     title=f"After {len(ones) - 1} steps the loss is {ones[-1]:.3g} by ±1 and {downhill[-1]:.3g} by the gradient",
     x="step",
     y="loss",
@@ -227,6 +227,27 @@ picture = plot_walks(
 mg.show(picture, "06_map")
 print(f"by ±1 it ends at a height of {height(*by_ones[-1]):.3f}; by the gradient at {height(*by_slopes[-1]):.6f}")
 
+# %% [markdown]
+"""
+On a live page you are the walker: drag `a` and `b` and see the height, or take steps along the gradient.
+"""
+
+# %% makes the live page tags=["fold"]
+a, b = mg.Value(-1.6, label="a"), mg.Value(1.9, label="b")
+mg.show(mg.play(height(a, b), parameters=[a, b], lr=0.4, title="A valley over two weights"), "06_live")
+
+# %% [markdown]
+"""
+The network has 17 parameters, and no map has 17 directions. But two of them can be chosen while all others are held:
+`loss_contour` draws the loss over those two, and the way of gradient descent from where they stand. This is no simple
+valley any more. Where it leads depends on where one stands.
+"""
+
+# %% draws the network's loss over two of its weights tags=["fold"]
+of_network = loss_contour(total_loss(), "layers[0].neurons[0].w[0]", "layers[0].neurons[2].w[0]", 2, lr=0.5, steps=60)
+mg.show(of_network, "06_network")
+print(f"{of_network.title}.")
+
 # %% [markdown] tags=["exercise"]
 """
 ## Your turn
@@ -286,5 +307,7 @@ assert (ones[-1], ones[-2]) == (ones[-3], ones[-4]), "in the end it jumps to and
 assert min(ones[-2:]) > before > downhill[-1], "and is higher than it began, while the gradient is lower"
 assert all(later < earlier for earlier, later in pairwise(downhill)), "each step along the gradient helps"
 assert height(*by_ones[-1]) > 0.01 > height(*by_slopes[-1]), "on the map, steps of ±1 stop short of the lowest place"
+assert of_network.rising == 0, "nor does a step go uphill on the network's map"
+assert of_network.path[-1][2] < before, "and its way leads down"
 assert model.state_dict() == start, "the network is as it was"
 print("All of this chapter's claims hold.")

@@ -86,7 +86,7 @@ for rate, places in walks.items():
 # %% draws the ball in the valley tags=["fold"]
 with house_style() as matplotlib:
     figure = matplotlib.figure.Figure(figsize=(880 / 72, 325 / 72), layout="constrained")
-    valley = [i / 50 - 1.8 for i in range(281)]
+    valley = [i / 50 - 2.8 for i in range(381)]
     shown = {
         "1/10": "rolls down",
         "9/20": "jumps, and lands closer",
@@ -107,7 +107,7 @@ with house_style() as matplotlib:
             }
             ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
         ax.plot(*zip(*balls, strict=True), "o", color=colour, markersize=6)
-        ax.set(title=f"rate {rate_shown}\n{what}", xlabel="w", xlim=(-1.9, 3.9), ylim=(-1, 16))
+        ax.set(title=f"rate {rate_shown}\n{what}", xlabel="w", xlim=(-2.9, 4.9), ylim=(-1, 25))
     figure.axes[0].set_ylabel("loss")
     figure.suptitle(
         "Above the rate 1/2 each step lands further from the lowest point", x=0.005, ha="left", fontweight="bold"
@@ -222,7 +222,7 @@ chart = plot_lines(
         "without momentum": [(i, v[2]) for i, v in enumerate(plain)],
         "momentum 0.7": [(i, v[2]) for i, v in enumerate(heavy)],
     },
-    title="The same learning rate, with and without momentum",
+    title=f"After {len(plain) - 1} steps the loss is {heavy[-1][2]:.1g} with momentum, {plain[-1][2]:.1g} without",
     x="step",
     y="loss",
     log="y",

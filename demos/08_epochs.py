@@ -135,8 +135,8 @@ for name, size in ways.items():
     every = max(1, len(train) // size_ // 10)
 
     def measure(step, model=model, points=points, size_=size_, every=every):
-        if step.number % every == 0:
-            points.append(((step.number) * size_, mg.evaluate(model, train, loss_of)[0]))
+        if step.number % every == 0:  # before the step
+            points.append((min(step.number * size_, EPOCHS * len(train)), mg.evaluate(model, train, loss_of)[0]))
 
     optimizer = mg.SGD(model.parameters(), lr=best_rates[name])
     mg.fit(model, train, loss_of, optimizer, EPOCHS, size, rng=3, progress=False, callbacks=[measure])

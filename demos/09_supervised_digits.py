@@ -97,6 +97,19 @@ mg.show(plot_learning(history), "09_learning")
 
 # %% [markdown]
 """
+The same network on a live page: draw a digit yourself and see what it reads, look into its neurons, or train on.
+"""
+
+# %% makes the live page tags=["fold"]
+trains_on = mg.SGD(model.parameters(), lr=0.05, momentum=0.9)
+live = mg.play(
+    model, train, mg.cross_entropy, trains_on, batch_size=16, held_out=held_out, classes=[str(i) for i in range(10)],
+    title="Draw a digit: which of ten is it?",
+)  # fmt: skip
+mg.show(live, "09_live")
+
+# %% [markdown]
+"""
 ## The ones it gets wrong
 
 Here are the held-out pictures it reads wrongly, with what it takes them for and how sure it is.

@@ -38,9 +38,24 @@ loss_of = mg.binary_cross_entropy_with_logits
 before = mg.evaluate(model, samples, loss_of)[0]
 start = model.state_dict()
 
-books = ExplainSteps(every=1, keep=25)
+hardest, its_target = max(samples, key=lambda sample: loss_of(model(sample[0]), sample[1]).data)
+books, film = ExplainSteps(every=1, keep=25), {}
+
+
+def look(step=None):
+    """Keep how the hardest picture is read at some of the steps, and what each parameter has done so far."""
+    if step is None or step.number in (1, 2, 4, 8, 15):
+        its_loss = loss_of(model(hardest), its_target)
+        its_loss.label = "loss"
+        film[books.explained] = (
+            mg.draw_dot(its_loss, depth="neurons", shape=(8, 8), report=books),
+            mg.sigmoid(model(hardest)),
+        )
+
+
 optimizer = mg.SGD(model.parameters(), lr=1.0)
-history = mg.fit(model, samples, loss_of, optimizer, epochs=25, callbacks=[books], progress=False)
+history = mg.fit(model, samples, loss_of, optimizer, epochs=25, callbacks=[look, books], progress=False)
+look()
 after, accuracy = mg.evaluate(model, samples, loss_of)
 
 # %% prints what happened tags=["fold"]
@@ -124,6 +139,23 @@ for i, neuron in enumerate(model.layers[0].neurons):
     done = sum(entry.share for entry in books.parameters if entry.name.startswith(f"{neuron.name}.w"))
     by_neuron.append((slope, done))
     print(f"{neuron.name}: slope of tanh {slope:.4f}, share of its weights {done:+.5f}")
+
+# %% [markdown]
+"""
+## The film of the training
+
+And here is one picture, the one that the network read most wrongly at the start, at six moments of the training: its
+pixels, each hidden neuron's answer to them, the loss, and how sure the network is. Blue is what has lowered the loss of
+all pictures up to that moment, orange what has raised it.
+"""
+
+# %% puts the moments into one layout tags=["fold"]
+says = {steps: f"{float(p):.0%} sure that it is a 3" for steps, (_, p) in film.items()}
+captions = [
+    f"After {steps} step{'s' * (steps > 1)}: {sure} (it is a {3 if its_target else 1})" for steps, sure in says.items()
+]
+mg.show(mg.draw_frames([picture for picture, _ in film.values()], captions), "10_film")
+print("\n".join(captions))
 
 # %% [markdown]
 """
@@ -242,5 +274,7 @@ assert [done for _, done in sorted(by_neuron)] == sorted((done for _, done in by
 assert 0 < hurt < helped, "now and then a parameter's move hurts, more often it helps"
 assert why.count == 3, "a weight has one path for each picture"
 assert abs(sum(path.product for path in why) - why.gradient) < 1e-12, "and the paths add up to its gradient"
+surest = [float(p) for _, p in film.values()]
+assert surest[0] > 0.5 > surest[-1], "the picture that was read most wrongly is read rightly in the end"
 assert accuracy == 1.0, "all pictures are read rightly"
 print("All of this chapter's claims hold.")

@@ -82,6 +82,18 @@ pieces follow the gap between the moons.
 
 # %% [markdown]
 """
+Watch it happen: the live page trains the same network before your eyes, with the points where you drag them.
+"""
+
+# %% makes the live page tags=["fold"]
+pupil = mg.MLP(2, [16, 16, 1], rng=random.Random(1337))
+live = mg.play(
+    pupil, samples, mg.hinge_loss, mg.SGD(pupil.parameters(), lr=0.3), title="Two moons: watch the boundary bend"
+)
+mg.show(live, "11_live")
+
+# %% [markdown]
+"""
 ## Who pulls at the boundary?
 
 The *margin* of a point is its score times its target: positive if the point is on the right side, and at least 1 where

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from micrograd_like import MLP, Value, mean, mse_loss
+from micrograd_like.drawing.figure import with_minus
 from micrograd_like.drawing.formula import signed as shown
 from micrograd_like.explain import (
     explain_neuron,
@@ -62,7 +63,7 @@ def test_every_report_prints_shows_and_draws_itself(make):
     root = ElementTree.fromstring(svg)
     assert root.tag == f"{SVG}svg"
     assert root.get("role") == "img"
-    assert root.find(f"{SVG}title").text == report.title
+    assert root.find(f"{SVG}title").text == with_minus(report.title)
     assert root.find(f"{SVG}desc").text
     assert svg == again.to_svg()
     lines = str(report).splitlines()
@@ -132,18 +133,18 @@ def test_a_step_is_drawn_as_its_network_above_three_columns_of_bars_on_one_scale
     model, losses = network()
     loss = mean(losses)
     report = explain_step(loss, model, 1.0)
-    promised, alone, share = report.plot().figure.axes
+    predicted, alone, share = report.plot().figure.axes
     first = report.by_share[0]
-    for axes, kind in ((promised, "predicted"), (alone, "alone"), (share, "share")):
-        assert axes.get_title(loc="left").startswith({"predicted": "promised"}.get(kind, kind))
+    for axes, kind in ((predicted, "predicted"), (alone, "alone"), (share, "share")):
+        assert axes.get_title(loc="left").startswith(kind)
         numbers = [getattr(entry, kind) for entry in report.by_share]
         widths = [bar.get_width() for bar in axes.patches if bar.get_facecolor()[:3] != (1, 1, 1)]
         assert widths[0] == pytest.approx(getattr(first, kind))
         assert sum(widths) == pytest.approx(sum(numbers))
-        assert axes.get_xlim() == promised.get_xlim()
+        assert axes.get_xlim() == predicted.get_xlim()
         total = report.change if kind == "share" else getattr(report, kind)
         assert f"all {shown(total, 3)}" in [text.get_text() for text in axes.texts]
-    names = [label.get_text() for label in promised.get_yticklabels()]
+    names = [label.get_text() for label in predicted.get_yticklabels()]
     assert names[-2:] == [f"{len(report.parameters) - 14} others", "the whole step"]
     texts = [text.text for text in ElementTree.fromstring(report.to_svg()).iter(f"{SVG}text")]
     assert shown(first.share, 3) in texts
@@ -151,13 +152,13 @@ def test_a_step_is_drawn_as_its_network_above_three_columns_of_bars_on_one_scale
     assert len(list(ElementTree.fromstring(report.to_svg()).iter(f"{SVG}svg"))) == 1
 
 
-def test_a_promise_far_too_long_is_cut_off_and_keeps_its_number():
+def test_a_prediction_far_too_long_is_cut_off_and_keeps_its_number():
     w = Value(1.0, label="w")
-    promised, alone, share = explain_step(w * w, [w], 0.999).plot().figure.axes
-    (bar, gap) = promised.patches
+    predicted, alone, share = explain_step(w * w, [w], 0.999).plot().figure.axes
+    (bar, gap) = predicted.patches
     assert bar.get_width() == pytest.approx(-1.12 * 3 * 0.003996, rel=1e-2)
     assert gap.get_facecolor() == (1, 1, 1, 1)
-    assert "−4" in [text.get_text() for text in promised.texts]
+    assert "−4" in [text.get_text() for text in predicted.texts]
     assert len(alone.patches) == len(share.patches) == 1
 
 
@@ -202,7 +203,7 @@ def test_names_in_pictures_are_those_of_the_drawing():
     assert short_names(twice) == {name: name for name in twice}  # both would be called the same
 
 
-def test_weight_pictures_show_shares_beside_promises():
+def test_weight_pictures_show_shares_beside_predictions():
     model = MLP(4, [2, 1], activation="tanh", rng=1)
     loss = mean([mse_loss(model([0.1 * k, 1.0, -0.5, 0.3 * k]), 1.0) for k in range(3)])
     report = explain_step(loss, model, 0.5)
@@ -211,13 +212,13 @@ def test_weight_pictures_show_shares_beside_promises():
     sums = [sum(report[f"layers[0].neurons[{i}].w[{k}]"].share for k in range(4)) for i in range(2)]
     most = 0 if abs(sums[0]) > abs(sums[1]) else 1
     assert f"neuron {most} {'lowered' if sums[most] < 0 else 'raised'} the loss most" in figure.get_suptitle()
-    shares, promises = (
+    shares, predictions = (
         [axes.collections[0].get_array().ravel() for axes in half] for half in (pictures[:2], pictures[2:])
     )
     names = [[f"layers[0].neurons[{i}].w[{k}]" for k in range(4)] for i in range(2)]
     for i in range(2):
         assert list(shares[i]) == [report[name].share for name in names[i]]
-        assert list(promises[i]) == [report[name].predicted for name in names[i]]
+        assert list(predictions[i]) == [report[name].predicted for name in names[i]]
     with pytest.raises(ValueError, match="2 × 3 = 6"):
         weight_pictures(report, model.layers[0], shape=(2, 3))
 

@@ -43,11 +43,11 @@ def test_tangent_and_parabola_touch_the_curve():
     assert "0 kinks" in str(curve)
 
 
-def test_the_sentence_tells_promise_and_truth():
+def test_the_sentence_tells_prediction_and_truth():
     w = Value(1.0, label="w")
     loss = w * w
-    assert loss_slice(loss, w, 1.0, lr=0.25).title == "w alone would lower the loss by 0.75; the gradient promised 1"
-    assert loss_slice(loss, w, 1.0, lr=2.0).title == "w alone would raise the loss by 8; the gradient promised 8"
+    assert loss_slice(loss, w, 1.0, lr=0.25).title == "w alone would lower the loss by 0.75; the gradient predicted 1"
+    assert loss_slice(loss, w, 1.0, lr=2.0).title == "w alone would raise the loss by 8; the gradient predicted 8"
     assert "would change the loss by 0" in loss_slice(loss, w, 1.0, lr=1.0).title
     assert len(loss_slice(loss, w, 1.0).text(rows=None).splitlines()) > 101
 

@@ -67,7 +67,7 @@ def tanh_case():
     return model, mse_loss([model(x) for x, _ in data], [y for _, y in data])
 
 
-def test_too_large_a_step_breaks_its_promise_though_no_parameter_breaks_it_alone():
+def test_too_large_a_step_misses_its_prediction_though_no_parameter_misses_it_alone():
     model, loss = tanh_case()
     small, large = explain_step(loss, model, 0.01), explain_step(loss, model, 1.0)
     assert small.predicted == pytest.approx(small.change, rel=0.1)
@@ -85,8 +85,8 @@ def test_the_sentences_agree_with_the_numbers():
     w, b = Value(2.0, label="w"), Value(0.5, label="b")
     loss = (w * 3.0 + b) ** 2.0
     report = explain_step(loss, [w, b], 0.01)
-    promise = "-15.21, where the gradient promised -16.9"
-    assert report.title == f"The step with learning rate 0.01 lowers the loss from 42.25 to 27.04: {promise}"
+    told = "-15.21, where the gradient predicted -16.9"
+    assert report.title == f"The step with learning rate 0.01 lowers the loss from 42.25 to 27.04: {told}"
     raised = explain_step(loss, [w, b], 1.0)
     assert "raises the loss" in raised.title
     flat = explain_step((w - 2.0) ** 2.0, [w], 1.0)

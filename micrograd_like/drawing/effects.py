@@ -298,4 +298,6 @@ class ByShare(Style):
         for way, verb in (("up", "raised"), ("down", "lowered")):
             if way in found:
                 samples.append(Sample(way + " in" * self.scene.is_network, f"its share of the step {verb} {root}"))
+        if any(port.gradient for box in self.scene.boxes for port in box.ports):
+            samples.append(Sample("", "▲ ▼ the way the step moves it"))
         return [*samples, Sample("", f"widest: {number(self.largest, 3)}")]

@@ -152,7 +152,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 def stacked(title: str, summary: str, pictures: Sequence[str]) -> str:
     """SVG pictures below each other on one page, under their message; a wider one than the page is made smaller."""
-    lines = wrapped(title, PAGE_WIDTH - 16, CAPTION, bold=True)
+    lines = wrapped(with_minus(title), PAGE_WIDTH - 16, CAPTION, bold=True)
     texts, inside = [], []
     y = 4.0
     for line in lines:
@@ -186,7 +186,7 @@ def canvas(
 
     `height` is without the title's lines, which come above. The options are those of matplotlib's `Figure.subplots`.
     """
-    lines = wrapped(title, width - 16, CAPTION, bold=True) if title else []
+    lines = wrapped(with_minus(title), width - 16, CAPTION, bold=True) if title else []
     above = len(lines) * CAPTION * 1.35
     with house_style() as matplotlib, matplotlib.rc_context({"text.parse_math": False}):
         size = (width / PX, (height + above) / PX)
@@ -195,6 +195,15 @@ def canvas(
         if lines:
             figure.suptitle("\n".join(lines), x=4 / width, ha="left", fontsize=CAPTION, fontweight="bold")
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
+def with_minus(text: str) -> str:
+    """Numbers below 0 with a minus sign, which is as wide as a plus, for the hyphen of a keyboard.
+
+    >>> with_minus("from -1.5 to 1e-05, a mini-batch of 2-3")
+    'from −1.5 to 1e−05, a mini-batch of 2-3'
+    """
+    return re.sub(r"(?<![\w.)\]])-(?=[\d.∞])|(?<=\de)-(?=\d)", "−", text)
 
 
 def wrapped(sentence: str, width: float, size: float, bold: bool = False) -> list[str]:

@@ -66,15 +66,16 @@ def formula(op: Operation, operands: Sequence[str]) -> str:
     >>> from micrograd_like import ops
     >>> formula(ops.mul, ["a + b", "c"]), formula(ops.pow, ["out − 2", "2"]), formula(ops.tanh, ["n"])
     ('(a + b)·c', '(out − 2)²', 'tanh(n)')
-    >>> formula(ops.dot, ["w₀", "w₁", "b", "x₀", "x₁"])
-    'w₀·x₀ + w₁·x₁ + b'
+    >>> formula(ops.dot, ["w₀", "w₁", "b", "x₀", "x₁"]), formula(ops.sub, ["out", "−1"])
+    ('w₀·x₀ + w₁·x₁ + b', 'out + 1')
     """
     terms = [Term(operand) for operand in operands]
     half = len(terms) // 2
     products = Terms(Term(f"{w:2}·{x:2}") for w, x in zip(terms[:half], terms[half + 1 :], strict=False))
     pairs = f"{Terms([*products, *terms[half : half + 1]]): + }"
     template = op.formula or f"{op.name}({{all}})"
-    return template.format(*terms, all=Terms(terms), rest=Terms(terms[1:]), pairs=pairs)
+    text = template.format(*terms, all=Terms(terms), rest=Terms(terms[1:]), pairs=pairs)
+    return re.sub(r" − \(−(\d[\d.]*)\)$", r" + \1", text)
 
 
 def name(label: str) -> str:

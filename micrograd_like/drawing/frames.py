@@ -355,7 +355,8 @@ class _Film:
         root = _root(self._sheets[0])
         x, y, w, h = layout.boxes[root.key]
         x, y, w = x + 14, y + h - 28, w - 28
-        parts = [value / top for value in values]
+        still = max(values[self._base], top / w)  # without motion; the others are so many times as long
+        parts = [value / still for value in values]
         stops: list[tuple[float, str]] = [(0, f"{parts[self._base]:.4f}")]
         for i, part in enumerate(parts):
             if f"{part:.4f}" != stops[-1][1]:
@@ -363,16 +364,13 @@ class _Film:
                 stops += [(t, stops[-1][1]), (t + 0.5, f"{part:.4f}")]
         stops += [(self._seconds - 0.3, stops[-1][1]), (self._seconds, stops[0][1])]
         name = self._animated(stops, "transform:scaleX({})")
-        shape = f'x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="12" rx="3"'
-        still = (
-            f' transform-origin="{x:.1f} 0" transform="scale({parts[self._base]:.4f} 1)"'
-            if parts[self._base] < 1
-            else ""
+        track, length = (
+            f'x="{x:.1f}" y="{y:.1f}" width="{long:.1f}" height="12" rx="3"' for long in (w, w * still / top)
         )
         known = self._starts[0] + self._place[root.key] * (self._pass - 0.3)
         seen = self._animated([(0, 1), (HOLD, 1), (HOLD + FADE, 0), (known, 0), (known + FADE, 1), (self._seconds, 1)])
-        bar = f'<rect class="bar {name}" {shape}{still}/>'
-        return f'<g class="{seen}"><rect class="tr" {shape}/>{bar}</g>\n'
+        bar = f'<rect class="bar {name}" {length}/>'
+        return f'<g class="{seen}"><rect class="tr" {track}/>{bar}</g>\n'
 
     def _above(self, layout: Layout) -> str:
         """What is said, and how far the film is."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from micrograd_like._extras import require
 from micrograd_like.checks import a_function, instance, listed, mapped, picture_shape, shown, texts, whole_number
-from micrograd_like.drawing.figure import PX, Plot, canvas, house_style, label_end, name_axes, one_line, plain, wrapped
+from micrograd_like.drawing.figure import PX, Plot, canvas, house_style, label_end, name_axes, one_line, plain, with_minus, wrapped
 from micrograd_like.drawing.formula import signed
 from micrograd_like.drawing.style import (
     CAPTION,
@@ -666,7 +666,7 @@ def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[
     names_above = 18.0 * (1 + (len(kinds) > 1))
     row = tile * height / width + 8 + names_above
     page = max(across * group + 8, 0.75 * PAGE_WIDTH)
-    heading = wrapped(title, page - 16, CAPTION, bold=True) if title else []
+    heading = wrapped(with_minus(title), page - 16, CAPTION, bold=True) if title else []
     top = len(heading) * CAPTION * 1.35 + 8
     full = top + down * row + 8 + 26 * len(kinds)
     with house_style() as matplotlib, matplotlib.rc_context({"text.parse_math": False}):

@@ -262,10 +262,10 @@ class Sweep(Report):
         return Table(("learning rate", "loss after", "predicted", "change", "verdict"), body, 0, notes)
 
     def plot(self) -> Plot:
-        """The change of the loss over the learning rate, with the promise, the largest helpful rate and 2/curvature."""
+        """The change of the loss over the learning rate, with the prediction, the largest helpful rate and 2/curvature."""
         rates = [as_float(rate.lr) for rate in self.rates]
         changes = [as_float(rate.change) for rate in self.rates]
-        promise = [as_float(rate.predicted) for rate in self.rates]
+        predicted = [as_float(rate.predicted) for rate in self.rates]
         low = min([*filter(isfinite, changes), 0.0])
         ends = (1.6 * low or -1.0, max(-1.2 * low, 1e-12) or 1.0)
         with canvas(400, title=self.title) as (figure, grid):
@@ -273,11 +273,11 @@ class Sweep(Report):
             axes.set_xscale("log", base=2)
             axes.set_ylim(*ends)
             axes.plot(rates, changes, color=NEUTRAL, linewidth=1.5)
-            axes.plot(rates, promise, color=NEUTRAL, linestyle="--", linewidth=1.2)
-            seen = [(x, y) for x, y in zip(rates, promise, strict=True) if ends[0] <= y <= ends[1]]
+            axes.plot(rates, predicted, color=NEUTRAL, linestyle="--", linewidth=1.2)
+            seen = [(x, y) for x, y in zip(rates, predicted, strict=True) if ends[0] <= y <= ends[1]]
             if seen:
                 axes.annotate(
-                    "as the gradient promised", seen[-1], xytext=(-8, -2), textcoords="offset points", ha="right"
+                    "as the gradient predicted", seen[-1], xytext=(-8, -2), textcoords="offset points", ha="right"
                 )
             for verdict, tint, marker, words in (
                 ("helps", LOWERS, "o", "helps"),

@@ -60,7 +60,7 @@ class Slice(Report):
 
     @property
     def predicted(self) -> Number:
-        """The change after the step that the tangent promises."""
+        """The change after the step that the tangent predicts."""
         return self.gradient * self.step
 
     def tangent(self, x: Number) -> Number:
@@ -79,8 +79,8 @@ class Slice(Report):
             slope = f"the slope {signed(self.gradient)} and the curvature {signed(self.curvature)}"
             return f"At {self.name} = {show(self.value)} the loss has {slope}"
         verb = "lower" if self.alone < 0 else "raise" if self.alone > 0 else "change"
-        promise = f"{show(abs(self.predicted))}"
-        return f"{self.name} alone would {verb} the loss by {show(abs(self.alone))}; the gradient promised {promise}"
+        predicted = f"the gradient predicted {show(abs(self.predicted))}"
+        return f"{self.name} alone would {verb} the loss by {show(abs(self.alone))}; {predicted}"
 
     def _table(self, rows: int | None) -> Table:
         count = len(self.points) if rows is None else min(max(rows, 2), len(self.points))
@@ -90,7 +90,7 @@ class Slice(Report):
         return Table((self.name, "loss", "tangent", "parabola"), body, 0, notes)
 
     def plot(self) -> Plot:
-        """The loss over the parameter, with tangent, parabola, kinks and the step at its promised and its true height."""
+        """The loss over the parameter, with tangent, parabola, kinks and the step at its predicted and its true height."""
         with canvas(400, title=self.title) as (figure, grid):
             _draw(grid[0, 0], self)
             name_axes(grid[0, 0], one_line(self.name), "loss")
@@ -102,9 +102,9 @@ def _draw(axes: Any, curve: Slice, labels: bool = True) -> tuple[float, float]:
     xs, ys = zip(*[(as_float(x), as_float(y)) for x, y in curve.points], strict=True)
     value, loss = as_float(curve.value), as_float(curve.loss)
     there = as_float(curve.value + curve.step)
-    promised, true = as_float(curve.loss + curve.predicted), as_float(curve.loss + curve.alone)
+    predicted, true = as_float(curve.loss + curve.predicted), as_float(curve.loss + curve.alone)
     steps = curve.lr is not None and bool(curve.step)
-    heights = [y for y in (*ys, loss, *((promised, true) if steps else ())) if isfinite(y)]
+    heights = [y for y in (*ys, loss, *((predicted, true) if steps else ())) if isfinite(y)]
     low, high = min(heights), max(heights)
     pad = 0.08 * (high - low) or 1.0
     axes.set_ylim(low - pad, high + pad)
@@ -127,15 +127,15 @@ def _draw(axes: Any, curve: Slice, labels: bool = True) -> tuple[float, float]:
                 "kink", (corners[-1], at[corners[-1]]), xytext=(0, 10), textcoords="offset points", ha="center"
             )
     if steps:
-        axes.plot([there, there], [promised, true], color=NEUTRAL, linewidth=1)
+        axes.plot([there, there], [predicted, true], color=NEUTRAL, linewidth=1)
         marks += [
-            ("promised", there, promised, "D", NEUTRAL, "none"),
+            ("predicted", there, predicted, "D", NEUTRAL, "none"),
             ("true", there, true, "D", colour(curve.alone), "full"),
         ]
     for word, x, y, marker, tint, fill in marks:
         axes.plot([x], [y], marker, color=tint, fillstyle=fill, markersize=9 if labels else 6)
         if labels:
-            up = (word == "promised") == (promised > true) if steps and word != "now" else True
+            up = (word == "predicted") == (predicted > true) if steps and word != "now" else True
             axes.annotate(word, (x, y), xytext=(0, 12 if up else -12), textcoords="offset points", ha="center",
                           va="bottom" if up else "top", color=tint)  # fmt: skip
     return low - pad, high + pad
@@ -154,7 +154,7 @@ def small_multiples(loss: Value, parameters: Parameters, lr: Any, *, span: Any =
     """Draw a slice of the loss for each of the parameters that a step would change it most through.
 
     All slices have one scale, so that steep is steep. A full diamond is where the step really ends, a hollow one where
-    the gradient promised that it would.
+    the gradient predicted that it would.
 
     >>> from micrograd_like import Value
     >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
@@ -198,7 +198,7 @@ def small_multiples(loss: Value, parameters: Parameters, lr: Any, *, span: Any =
     with canvas(190 * rows, rows, columns, title=title, sharey=True) as (figure, grid):
         for axes, (name, curve) in zip(grid.flat, curves.items(), strict=False):
             heights.append(_draw(axes, curve, labels=False))
-            words = f"promised {shown_signed(curve.predicted, 3)}\ntrue {shown_signed(curve.alone, 3)}"
+            words = f"predicted {shown_signed(curve.predicted, 3)}\ntrue {shown_signed(curve.alone, 3)}"
             axes.set_title(f"{called[name]}\n{words}", fontsize=SMALL)
             axes.locator_params(nbins=4)
         grid[0, 0].set_ylim(min(low for low, _ in heights), max(high for _, high in heights))

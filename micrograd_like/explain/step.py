@@ -1,4 +1,4 @@
-"""One step of gradient descent, explained parameter by parameter: what was promised, and what happened."""
+"""One step of gradient descent, explained parameter by parameter: what was predicted, and what happened."""
 
 from __future__ import annotations
 
@@ -119,11 +119,11 @@ class StepReport(Report):
         verb = "lowers" if change < 0 else "raises" if change > 0 else "does not change"
         step = "The step" if self.lr is None else f"The step with learning rate {show(self.lr)}"
         fall = f" from {show(self.before)} to {show(self.after)}" if change else ""
-        return f"{step} {verb} the loss{fall}: {signed(change)}, where the gradient promised {signed(self.predicted)}"
+        return f"{step} {verb} the loss{fall}: {signed(change)}, where the gradient predicted {signed(self.predicted)}"
 
     @property
     def lesson(self) -> str:
-        """Why the promise and the truth differ, in two sentences with their numbers."""
+        """Why the prediction and the truth differ, in two sentences with their numbers."""
         count = len(self.parameters)
         alone = sum(entry.alone > 0 for entry in self.parameters)
         together = sum(entry.share > 0 for entry in self.parameters)
@@ -131,12 +131,12 @@ class StepReport(Report):
         if lost:
             return (
                 f"Alone, {_listed(lost)} would make the loss infinite or no number at all; moving together, "
-                f"{together or 'none'} of {count} hurt in the shares of what really happened."
+                f"{together or 'none'} of {count} hurt in the shares of what happened."
             )
         return (
             f"Alone, {alone or 'none'} of {count} parameters would raise the loss, and their changes add up to "
             f"{signed(self.alone)}. Moving together they interact by {signed(self.interaction)}, and "
-            f"{together or 'none'} of {count} hurt in the shares of what really happened."
+            f"{together or 'none'} of {count} hurt in the shares of what happened."
         )
 
     @property
@@ -177,7 +177,7 @@ class StepReport(Report):
         return Table(columns, [*body, total], notes=notes, spare=("curvature", "value", "step"))
 
     def plot(self) -> Plot:
-        """The network coloured by shares above its parameters' promises, changes alone and shares as bars.
+        """The network coloured by shares above its parameters' predictions, changes alone and shares as bars.
 
         The network is in the SVG, where the step was explained for neurons and they still have the weights of the step;
         matplotlib's figure is the bars.
@@ -214,31 +214,30 @@ def _network(report: StepReport) -> str | None:
         return None
 
 
-LANES = (("promised", "predicted", "gradient · step"), ("alone", "alone", "if only it moved"),
-         ("share", "share", "of what really happened"))  # fmt: skip
+LANES = {"predicted": "gradient · step", "alone": "if only it moved", "share": "of what happened"}
 
 
 def _lanes(report: StepReport, title: str) -> Any:
-    """Three columns of bars on one scale, the largest share first; a longer promise is cut off, with its number."""
+    """Three columns of bars on one scale, the largest share first; a longer prediction is cut off, with its number."""
     called = short_names(entry.name for entry in report.parameters)
     found = [entry for entry in report.by_share[:BARS] if entry.has_path]
     others = report.by_share[len(found) :]
     names = [called[entry.name] for entry in found]
-    columns: dict[str, list[Number]] = {kind: [getattr(e, kind) for e in found] for _, kind, _ in LANES}
+    columns: dict[str, list[Number]] = {kind: [getattr(e, kind) for e in found] for kind in LANES}
     if others:
         names.append(f"{len(others)} others")
-        for _, kind, _ in LANES:
+        for kind in LANES:
             columns[kind].append(sum(getattr(entry, kind) for entry in others))
     totals = {"predicted": report.predicted, "alone": report.alone, "share": report.change}
     numbers = {kind: [as_float(x) for x in column] for kind, column in columns.items()}
     true = [abs(x) for kind in ("alone", "share") for x in numbers[kind] if isfinite(x)]
-    promised = [abs(x) for x in numbers["predicted"] if isfinite(x)]
-    limit = min(max([*true, *promised], default=0.0), 3 * max(true, default=0.0)) or max([*promised, 1e-300])
+    predicted = [abs(x) for x in numbers["predicted"] if isfinite(x)]
+    limit = min(max([*true, *predicted], default=0.0), 3 * max(true, default=0.0)) or max([*predicted, 1e-300])
     room = 1.9 * limit
     signs = [x for column in numbers.values() for x in column]
     sides = (-room if any(x < 0 for x in signs) else -0.15 * limit, room if any(x > 0 for x in signs) else 0.15 * limit)
     with canvas(74 + ROW * (len(names) + 1), 1, 3, title=title, sharey=True) as (figure, grid):
-        for axes, (word, kind, meaning) in zip(grid[0], LANES, strict=True):
+        for axes, (kind, meaning) in zip(grid[0], LANES.items(), strict=True):
             for place, x in enumerate(numbers[kind]):
                 tip = max(min(x, 1.12 * limit), -1.12 * limit) if isfinite(x) else 0.0
                 axes.barh(place, tip, color=colour(x), height=0.72)
@@ -249,7 +248,7 @@ def _lanes(report: StepReport, title: str) -> Any:
                           ha="right" if sides[0] < -limit else "left", color=colour(totals[kind]))  # fmt: skip
             axes.axvline(0, color=NEUTRAL, linewidth=0.8)
             axes.set_xlim(*sides)
-            axes.set_title(f"{word}: {meaning}", fontsize=SMALL)
+            axes.set_title(f"{kind}: {meaning}", fontsize=SMALL)
             axes.grid(False)
             axes.set_xticks([])
             axes.spines[:].set_visible(False)
@@ -261,7 +260,7 @@ def _lanes(report: StepReport, title: str) -> Any:
 
 
 def weight_pictures(report: _Entries, layer: Any, shape: tuple[int, int] = (8, 8)) -> Plot:
-    """Draw every neuron's weights as two pictures: what each really did to the loss, and what was promised.
+    """Draw every neuron's weights as two pictures: what each did to the loss, and what was predicted.
 
     >>> import micrograd_like as mg
     >>> model = mg.MLP(4, [2, 1], rng=0)
@@ -285,19 +284,19 @@ def weight_pictures(report: _Entries, layer: Any, shape: tuple[int, int] = (8, 8
     entries = {entry.name: entry for entry in report.parameters}
     found = [[entries[w.label] for w in row] for row in weights_of(layer)]
     shares = [[as_float(entry.share) for entry in row] for row in found]
-    promises = [[as_float(entry.predicted) for entry in row] for row in found]
+    predictions = [[as_float(entry.predicted) for entry in row] for row in found]
     sums = [sum(row) for row in shares]
     most = max(range(len(sums)), key=lambda i: abs(sums[i]))
     verb = "lowered" if sums[most] < 0 else "raised" if sums[most] > 0 else "did not change"
     by = f", by {cell(abs(sums[most]), sign=False)} of {cell(sum(sums))} that all did" if sums[most] else ""
-    longest = max((abs(x) for row in promises for x in row if isfinite(x)), default=0.0)
+    longest = max((abs(x) for row in predictions for x in row if isfinite(x)), default=0.0)
     largest = max((abs(x) for row in shares for x in row if isfinite(x)), default=0.0)
     near = longest <= 4 * largest  # else nothing would be seen of the shares
     top = max(longest, largest) if near else 0.0
     kinds = [
         Pictures("share", shares, "what the weight did to the loss: blue lowered it, orange raised it", EFFECTS, top),
         Pictures(
-            "promised", promises, f"what its gradient promised{'' if near else '; on its own scale'}", EFFECTS, top
+            "predicted", predictions, f"what its gradient predicted{'' if near else '; on its own scale'}", EFFECTS, top
         ),
     ]
     title = f"The weights of neuron {most} {verb} the loss{' most' if sums[most] else ''}{by}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from micrograd_like.checks import instance
@@ -100,14 +101,17 @@ class ExplainSteps(Report):
 
     @property
     def title(self) -> str:
+        return self._title({})
+
+    def _title(self, called: Mapping[str, str]) -> str:
         if not self.explained:
             return "No step has been explained yet"
         best = min(self._totals.values(), key=lambda total: total.share)
         steps = "1 explained step" if self.explained == 1 else f"{self.explained:,} explained steps"
         verb = "changed their batches' losses by" if self.explained > 1 else "changed its batch's loss by"
         return (
-            f"{steps} {verb} {signed(self.change)} in all, where the gradients promised {signed(self.predicted)}; "
-            f"{best.name} did most for it, {signed(best.share)}"
+            f"{steps} {verb} {signed(self.change)} in all, where the gradients predicted {signed(self.predicted)}; "
+            f"{called.get(best.name, best.name)} did most for it, {signed(best.share)}"
         )
 
     def _table(self, rows: int | None) -> Table:
@@ -117,11 +121,11 @@ class ExplainSteps(Report):
         ]
         shares = sum(total.share for total in self._totals.values())
         body.append(("all", cell(self.predicted), cell(shares), "", ""))
-        columns = ("parameter", "promised", "share", "steps it helped", "steps it hurt")
+        columns = ("parameter", "predicted", "share", "steps it helped", "steps it hurt")
         return Table(columns, body, notes=rest(len(self._totals), rows, "parameters"))
 
     def plot(self) -> Plot:
         """The parameters that did most, for better or worse, as bars."""
         called = short_names(self._totals)
         found = [(called[total.name], total.share) for total in self.by_share[:BARS]]
-        return named_bars(self.title, found, "share in the changes of the loss, all explained steps added up")
+        return named_bars(self._title(called), found, "share in the changes of the loss, all explained steps added up")

@@ -145,9 +145,9 @@ def bounce() -> Page:
         lr=0.9,
         title="Why a large step bounces",
         hints=[
-            "The slope at ◯ promises the dashed circle; the loss really goes to the full one. Drag w and compare.",
+            "The slope at ◯ predicts the dashed circle; the loss goes to the full one. Drag w and compare.",
             "The amber line shows the next ten steps: at this learning rate each jumps over the lowest point.",
-            "Turn the learning rate down to 0.1: the promise is kept. Turn it above 1: each jump lands higher.",
+            "Turn the learning rate down to 0.1: they meet. Turn it above 1: each jump lands higher.",
         ],
     )
 
