@@ -152,7 +152,8 @@ def _rounded(number: re.Match[str]) -> str:
 
 def stacked(title: str, summary: str, pictures: Sequence[str]) -> str:
     """SVG pictures below each other on one page, under their message; a wider one than the page is made smaller."""
-    lines = wrapped(with_minus(title), PAGE_WIDTH - 16, CAPTION, bold=True)
+    title = with_minus(title)
+    lines = wrapped(title, PAGE_WIDTH - 16, CAPTION, bold=True)
     texts, inside = [], []
     y = 4.0
     for line in lines:
