@@ -10,7 +10,18 @@ from typing import Any, Protocol
 
 from micrograd_like._extras import require
 from micrograd_like.checks import a_function, instance, listed, mapped, picture_shape, shown, texts, whole_number
-from micrograd_like.drawing.figure import PX, Plot, canvas, house_style, label_end, name_axes, one_line, plain, with_minus, wrapped
+from micrograd_like.drawing.figure import (
+    PX,
+    Plot,
+    canvas,
+    house_style,
+    label_end,
+    name_axes,
+    one_line,
+    plain,
+    with_minus,
+    wrapped,
+)
 from micrograd_like.drawing.formula import signed
 from micrograd_like.drawing.style import (
     CAPTION,
