@@ -58,7 +58,7 @@ def _run(w: Entry, parts: Parts) -> str:
 
     def step(number: str, _: Sequence[str]) -> list[str]:
         w.do(f"call void @shared_forward({shards.shared_arguments(w, parts, desks, gradient)})")
-        _, count, several = shards.batch(w, parts, number)
+        _, count, _, several = shards.batch(w, parts, number)
         (chunk,) = w.fields("chunk")
         alone = w.is_so("ule", several, chunk)
         w.when(

@@ -41,6 +41,10 @@ class Entry(Writer):
         self.used.add("declare i64 @llvm.umin.i64(i64, i64)")
         return self.put(f"call i64 @llvm.umin.i64(i64 {x}, i64 {y})")
 
+    def largest(self, x: str, y: str) -> str:
+        self.used.add("declare i64 @llvm.umax.i64(i64, i64)")
+        return self.put(f"call i64 @llvm.umax.i64(i64 {x}, i64 {y})")
+
     def integers_of(self, instruction: str, x: int | str, y: int | str) -> str:
         return self.put(f"{instruction} i64 {x}, {y}")
 

@@ -16,7 +16,7 @@ from micrograd_like.compiler.arrays import Inputs, UpTo
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.pipeline import Stage, build, stages
 from micrograd_like.compiler.runtime import ALONE, FORWARD, GRADIENT, Machine, Workspace
-from micrograd_like.compiler.shards import shard_size
+from micrograd_like.compiler.shards import shard_size, smallest_shard
 from micrograd_like.compiler.trace import LENGTH, Trace, TraceError, check_parameters, trace
 from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
@@ -128,7 +128,7 @@ class Program:
     again where it is loaded.
 
     `n_jobs`: how many threads share the work of a call, as in scikit-learn. None is 1, or what `joblib.parallel_config`
-    says; -1 is all cores. It changes no bit of a result: a batch is cut into shards of `program.shard` samples, and the
+    says; -1 is all cores. It changes no bit of a result: a batch is cut into shards, by its size alone, and the
     shards' sums are added in a fixed tree. A batch of fewer than `program.alone` scalar operations stays on one core,
     where it is done sooner; set it to 0 to use the cores always.
 
@@ -191,10 +191,16 @@ class Program:
         inputs = "".join(f", {name}={shape}" for name, shape in self._inputs.shapes.items())
         return f"Program({self._parts.parameters} parameters{inputs})"
 
-    @property
-    def shard(self) -> int:
-        """The samples of a shard: a power of two, that depends on nothing but the program's loops."""
-        return shard_size(self._parts)
+    def shard(self, samples: int) -> int:
+        """Return the samples in a shard of a batch of so many: a power of two that depends on the loops and on that number.
+
+        >>> import micrograd_like as mg
+        >>> w = mg.Value(1.0)
+        >>> program = mg.compile(lambda x: (w * x - 6) ** 2, [w], x=())
+        >>> program.shard(10_000)
+        65536
+        """
+        return shard_size(smallest_shard(self._parts), whole_number("samples", samples))
 
     @property
     def fingerprint(self) -> native.Fingerprint:
@@ -341,7 +347,7 @@ class Program:
         (16.0, array([-16.]))
         """
         self._needs_loss()
-        return Bound(self, *self._arrays(inputs, named), jobs.threads(n_jobs))
+        return Bound(self, *self._arrays(inputs, named), jobs.threads_for(n_jobs))
 
     def train(
         self,
@@ -396,7 +402,7 @@ class Program:
                 "compile the function with those that are to be trained"
             )
         rng = generator("seed", seed)
-        training = Training(self._ready, optimizer, arrays, count, size, jobs.threads(n_jobs))
+        training = Training(self._ready, optimizer, arrays, count, size, jobs.threads_for(n_jobs))
         return training.epochs(epochs, rng if shuffle and size < count else None)  # a whole batch has no order
 
     def sgd(
@@ -439,7 +445,7 @@ class Program:
         """What a call needs: the machine, memory, the vector of parameters, how many threads."""
         if at is not None:
             at = self._inputs.vector(at, self._parts.parameters)
-        threads = 1 if n_jobs == 1 else jobs.threads(n_jobs)
+        threads = 1 if n_jobs == 1 else jobs.threads_for(n_jobs)
         machine = self._ready(careful=careful)
         return machine, machine.take(), at, threads
 

@@ -21,7 +21,7 @@ from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.fields import CALL, FIELDS, FORWARD, GRADIENT, TRAIN
 from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
-from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, operations, room, shard_size
+from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, operations, room, shard_size, smallest_shard
 from micrograd_like.compiler.steps import padded, step_module
 from micrograd_like.compiler.trace import LENGTH
 from micrograd_like.engine import Value
@@ -41,7 +41,7 @@ class Machine:
         self, parts: Parts, parameters: Sequence[Value], cached: bool, check: bool = False, width: int | None = None
     ) -> None:
         self.numpy = numpy = require("numpy", extra="compiled")
-        self.shard = shard_size(parts)
+        self.shard = smallest_shard(parts)
         self.work = operations(parts.sample.forward)  # of a sample
         self.alone = ALONE
         self.parts, self.parameters = parts, parameters
@@ -212,11 +212,8 @@ class Workspace:
         self.calls += 1
         self.set("call", self.calls)
         machine, address, call = self.machine, self.address, self.calls
-
-        def task(thread: int) -> None:
-            machine.help(self.address, thread, call)
-
-        jobs.invite(task, self.helpers)
+        # A task holds on to this memory: it may come when the call is over.
+        jobs.helpers().invite([lambda k=k: machine.help(self.address, k, call) for k in range(1, self.helpers + 1)])  # type: ignore[misc]
         answer: int = machine.entry(address)
         return answer
 
@@ -279,8 +276,9 @@ class Workspace:
         per_epoch = -(-count // batch) or 1
         epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
         self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
-        shards = -(-min(batch, count) // self.machine.shard) or 1
-        threads = min(threads, shards) if min(batch, count) * self.machine.work >= self.machine.alone else 1
+        together = min(batch, count)
+        shards = -(-together // shard_size(self.machine.shard, max(together, whole))) or 1
+        threads = min(threads, shards) if together * self.machine.work >= self.machine.alone else 1
         chunk = 1 << 62
         depth = (shards - 1).bit_length()
         if threads > 1:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.fields import FORWARD, Entry
@@ -25,7 +25,8 @@ from micrograd_like.compiler.steps import padded
 EIGHT = "<8 x double>"
 LEAST_WORK = 1 << 18  # scalar operations of a shard, some tens of microseconds, beside which its fixed cost is nothing
 LEAST_SHARE = 128  # of them for each number that has to be added afterwards
-LEAST, MOST = 32, 1 << 16  # samples in a shard
+LEAST, MOST = 32, 1 << 16  # samples in a smallest shard
+GROWS = (8, 32)  # smallest shards, beyond which a batch is cut into shards of twice, and of four times that size
 CHUNKS = 4  # for each thread, so that no one has much to wait for
 MOST_CHUNKS = 1 << 16
 TICKET, OPENED, CLOSED, INSIDE, FINISHED, ARRIVED = range(0, 48, 8)  # places in a meeting, each in a line of its own
@@ -49,8 +50,13 @@ def operations(terms: Sequence[Term]) -> int:
     return total
 
 
-def shard_size(parts: Parts) -> int:
-    """The samples in a shard: the smallest power of two with which a shard's own work makes its fixed cost small."""
+def shard_size(smallest: int, samples: int) -> int:
+    """The samples in a shard of a batch: larger ones in a large batch, where there are enough of them anyway."""
+    return smallest << sum(samples > limit * smallest for limit in GROWS)
+
+
+def smallest_shard(parts: Parts) -> int:
+    """The smallest power of two with which a shard's own work makes its fixed cost small."""
     work = max(operations(parts.sample.forward), 1)
     fixed = parts.parameters + operations(parts.shared.forward)
     least = max(LEAST_WORK, LEAST_SHARE * fixed)
@@ -98,14 +104,27 @@ def definitions(parts: Parts) -> list[tuple[str, set[Any]]]:
     return found
 
 
-def batch(w: Entry, parts: Parts, step: str) -> tuple[str, str, str]:
-    """(the place of a step's first sample in the order, how many samples it has, how many shards)."""
-    samples, size, per_epoch, stride = w.fields("samples", "batch", "steps_per_epoch", "stride")
+class Batch(NamedTuple):
+    """A step's samples."""
+
+    first: str  # the place in the order
+    count: str
+    size: str  # of a shard
+    shards: str
+
+
+def batch(w: Entry, parts: Parts, step: str) -> Batch:
+    """The samples of a step; all numbers in registers."""
+    samples, whole, size, per_epoch, stride = w.fields("samples", "whole", "batch", "steps_per_epoch", "stride")
     within = w.integers_of("mul", w.integers_of("urem", step, per_epoch), size)
     before = w.integers_of("mul", w.integers_of("udiv", step, per_epoch), stride)
     count = w.smallest(size, w.integers_of("sub", samples, within))
-    shards = w.parts_of(count, shard_size(parts)) if parts.widths else "1"
-    return w.integers_of("add", before, within), count, shards
+    first, smallest = w.integers_of("add", before, within), smallest_shard(parts)
+    total, shard = w.largest(count, whole), str(smallest)
+    for limit in GROWS:
+        larger = w.put(f"zext i1 {w.is_so('ugt', total, limit * smallest)} to i64")
+        shard = w.integers_of("shl", shard, larger)
+    return Batch(first, count, shard, w.parts_of(count, shard) if parts.widths else "1")
 
 
 def shared_arguments(w: Entry, parts: Parts, desk: str, gradient: str) -> str:
@@ -136,10 +155,13 @@ def others(w: Entry) -> None:
 
 
 def _add(w: Entry, parts: Parts) -> str:
+    """Add the other sum, and leave zeros there for the next one."""
+
     def eight(first: str, _: Any) -> list[str]:
         places = [w.at("double", array, first) for array in ("%sum", "%other")]
         x, y = (w.put(f"load {EIGHT}, ptr {place}, align 8") for place in places)
         w.do(f"store {EIGHT} {w.put(f'fadd {EIGHT} {x}, {y}')}, ptr {places[0]}, align 8")
+        w.do(f"store {EIGHT} zeroinitializer, ptr {places[1]}, align 8")
         return []
 
     w.loop("%count", [], eight, 8)
@@ -157,10 +179,10 @@ def _plus(w: Entry, parts: Parts, sums: str, other: str) -> None:
 
 def _shards(w: Entry, parts: Parts) -> str:
     """Add up a run of shards of a step, by the tree."""
-    mode, gradient = w.fields("mode", "gradient")
+    (mode,) = w.fields("mode")
     stack = w.load("ptr", "%desk", 2)
     wants = w.is_so("ne", mode, FORWARD)
-    first, count, _ = batch(w, parts, "%step")
+    first, count, size, _ = batch(w, parts, "%step")
     last = w.integers_of("add", first, count)
 
     def place(depth: str) -> str:
@@ -179,9 +201,6 @@ def _shards(w: Entry, parts: Parts) -> str:
 
     def one(k: str, values: Sequence[str]) -> list[str]:
         sums = place(values[0])
-        stale = w.both(wants, w.is_so("ne", sums, gradient, "ptr"))
-        w.when(stale, lambda: w.clear(sums, 8 * padded(parts.parameters)))
-        size = shard_size(parts)
         start = w.integers_of("add", first, w.integers_of("mul", w.integers_of("add", "%from", k), size))
         end = w.smallest(last, w.integers_of("add", start, size))
         loss = _shard(w, parts, sums, start, end, count, wants)
@@ -273,7 +292,7 @@ def _chunks(w: Entry, parts: Parts) -> str:
         is_step = w.is_so("ne", number, (1 << 20) - 1)
 
         def there_is() -> str:
-            _, _, shards = batch(w, parts, step)
+            shards = batch(w, parts, step).shards
             count = w.parts_of(shards, chunk)
             left = w.is_so("ult", number, count)
             w.when(left, lambda: try_it(found, serial, step, number, shards, count))
@@ -386,4 +405,4 @@ def publish(w: Entry, step: str, before: str, desk: str) -> None:
     wait(w, finished, serial, "ne")
 
 
-__all__ = ["LEAST", "definitions", "operations", "room", "shard_size", "tree_sum"]
+__all__ = ["LEAST", "definitions", "operations", "room", "shard_size", "smallest_shard", "tree_sum"]
