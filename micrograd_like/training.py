@@ -17,6 +17,7 @@ from micrograd_like.engine import Value
 from micrograd_like.functional import binary_cross_entropy_with_logits, cross_entropy, hinge_loss, mean
 from micrograd_like.graph import topological
 from micrograd_like.ieee import isfinite
+from micrograd_like.jobs import threads_for
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
 from micrograd_like.order import shuffled
@@ -152,6 +153,7 @@ def fit(
     callbacks: Sequence[Callable[[Step], Any]] = (),
     progress: bool | None = None,
     compiled: bool = False,
+    n_jobs: int | None = None,
 ) -> History:
     """Train a model by mini-batches: the loss of a batch is the mean of its samples' losses.
 
@@ -182,6 +184,8 @@ def fit(
         compiled: compile the model and its loss first (extra `compiled`). The same samples in the same order; losses
             differ from the eager ones by rounding only. Without callbacks a whole epoch runs as machine code, and
             leaves no gradients; with them, each `Step` has its gradients, but a loss without a graph.
+        n_jobs: where `compiled`, how many threads share a step of many samples, as in scikit-learn: None is 1, or what
+            `joblib.parallel_config` says; -1 is all cores. Any number gives the same bits.
 
     Raises:
         TraceError: `compiled`, and the model or the loss does what cannot be compiled.
@@ -201,9 +205,12 @@ def fit(
     ]
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"expected an optimizer, such as SGD, got {type(optimizer).__name__}: {shown(optimizer)}")
+    threads = threads_for(n_jobs)
+    if not compiled and n_jobs is not None and threads > 1:
+        raise ValueError("expected n_jobs with compiled=True: Python itself computes on one core at a time")
     random_order, rule = generator("rng", rng), _rule(correct, loss)
     made: Runner = (
-        Compiled(model, loss, rule, samples, optimizer, size, rest)
+        Compiled(model, loss, rule, samples, optimizer, size, rest, threads)
         if compiled
         else Eager(model, loss, rule, samples, optimizer)
     )

@@ -23,6 +23,8 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
+import numpy as np
+
 import micrograd_like as mg
 from micrograd_like import engine
 from micrograd_like.caller import PACKAGE
@@ -209,6 +211,24 @@ def compiled_sgd() -> Situation:
     )
 
 
+def compiled_on_two_cores() -> Situation:
+    """Two shards and a half, so that a helper is asked for."""
+    model, program, start, _ = compiled()
+    model.load_state_dict(start)
+    program = program.portable()
+    x = np.linspace(-1, 1, 2 * (program.shard(1) * 5 // 2)).reshape(-1, 2)
+    y, theta = x[:, 0].copy(), np.array([p.data for p in model.parameters()])
+    program.alone = 0
+    expected = program.gradient(x, y, at=theta)
+
+    def works() -> None:
+        loss, gradient = program.gradient(x, y, at=theta, n_jobs=2)
+        assert loss == expected[0]
+        assert (gradient == expected[1]).all()
+
+    return Situation(lambda: program.gradient(x, y, at=theta, n_jobs=2), lambda: None, works, everywhere=False)
+
+
 def compiled_call() -> Situation:
     model, program, start, losses = compiled()
     model.load_state_dict(start)
@@ -293,6 +313,7 @@ CASES: dict[str, Callable[[], Situation]] = {
     "fit": eager_fit,
     "compiled gradient": compiled_call,
     "compiled sgd": compiled_sgd,
+    "compiled gradient on two cores": compiled_on_two_cores,
     "compiled fit": compiled_fit,
     "compiled fit with callbacks": lambda: compiled_fit([lambda step: None]),
     "trace": recording,

@@ -34,9 +34,11 @@ class Compiled:
         optimizer: Optimizer,
         batch_size: int,
         held_out: Samples = (),
+        threads: int = 1,
     ) -> None:
         self.parameters = list(dict.fromkeys([*optimizer.parameters, *model.parameters()]))
         self.optimizer, self.samples, self.correct, self.batch_size = optimizer, samples, correct, batch_size
+        self.threads = threads
         moves_by_its_rule = type(optimizer).step is Optimizer.step
         self.takes_epochs = moves_by_its_rule and self.parameters == optimizer.parameters
 
@@ -55,11 +57,13 @@ class Compiled:
         self, rows: Sequence[int], before: Callable[[Value, Sequence[int]], None] | None
     ) -> tuple[list[float], int]:
         if before is None:
-            training = Training(self.program._ready, self.optimizer, self.arrays, self.count, self.batch_size)
+            training = Training(
+                self.program._ready, self.optimizer, self.arrays, self.count, self.batch_size, self.threads
+            )
             losses = training.run(self.program._numpy.array([rows])).tolist()
             return losses, self._hits(training.outputs, [self.samples[i] for i in rows])
         arrays = [array[list(rows)] for array in self.arrays]
-        loss, gradient, outputs = self.program._gradient(arrays, len(rows), with_outputs=True)
+        loss, gradient, outputs = self.program._gradient(arrays, len(rows), n_jobs=self.threads, with_outputs=True)
         total = Value(loss)
         check_loss(total)
         assign((self.parameters, "grad", gradient.tolist()))
@@ -68,10 +72,11 @@ class Compiled:
         return [loss], self._hits(outputs, [self.samples[i] for i in rows])
 
     def evaluate(self, samples: Samples) -> tuple[float, float | None]:
-        loss = self.program(*_columns(samples))
+        columns = _columns(samples)
+        loss = self.program(*columns, n_jobs=self.threads)
         if self.correct is None:
             return loss, None
-        return loss, self._hits(self.program._run_outputs(_columns(samples), {}), samples) / len(samples)
+        return loss, self._hits(self.program._run_outputs(columns, {}, n_jobs=self.threads), samples) / len(samples)
 
     def _hits(self, outputs: Any, samples: Samples) -> int:
         """How many outputs, as the model returns them, are correct."""

@@ -445,7 +445,7 @@ class Program:
         """What a call needs: the machine, memory, the vector of parameters, how many threads."""
         if at is not None:
             at = self._inputs.vector(at, self._parts.parameters)
-        threads = 1 if n_jobs == 1 else jobs.threads_for(n_jobs)
+        threads = jobs.threads_for(n_jobs)
         machine = self._ready(careful=careful)
         return machine, machine.take(), at, threads
 

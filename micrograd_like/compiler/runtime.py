@@ -277,7 +277,8 @@ class Workspace:
         epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
         self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
         together = min(batch, count)
-        shards = -(-together // shard_size(self.machine.shard, max(together, whole))) or 1
+        size = max(together, whole)  # of the batch: shards and lanes are those of the whole one
+        shards = -(-together // shard_size(self.machine.shard, size)) or 1
         threads = min(threads, shards) if together * self.machine.work >= self.machine.alone else 1
         chunk = 1 << 62
         depth = (shards - 1).bit_length()
@@ -289,7 +290,7 @@ class Workspace:
         self.helpers = threads - 1
         self.furnish(threads, depth, 1 if threads == 1 else -(-shards // chunk))
         self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
-        lanes, block = self.machine.block(1 if self.mixed(arrays) else min(batch, count)) if arrays else (1, 0)
+        lanes, block = self.machine.block(1 if self.mixed(arrays) else size) if arrays else (1, 0)
         _CALL.pack_into(
             self.fields, 0, mode, count, whole, batch, epochs * per_epoch, per_epoch, stride,
             _address(self.rows if orders is None else orders), _address(self.lent[-1]), block, lanes,

@@ -108,7 +108,7 @@ class Batch(NamedTuple):
     """A step's samples."""
 
     first: str  # the place in the order
-    count: str
+    samples: str
     size: str  # of a shard
     shards: str
 
