@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo play test check lint types coverage doctests demos notebooks pictures bench hunt mutants ulps clean
+.PHONY: help demo cluster-demo play test check lint types coverage doctests demos notebooks pictures bench hunt mutants ulps clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,6 +11,9 @@ help: ## list the commands
 demo: $(VENV)/demos.ok ## learn ten handwritten digits, and see why one of them is read wrongly: out/digits/index.html
 	$(BIN)/python -m micrograd_like demo digits
 	@printf '\nMore to see: $(BIN)/micrograd-like opens the chapters, $(BIN)/micrograd-like play the live pages.\n'
+
+cluster-demo: $(VENV)/cluster.ok $(VENV)/data.ok ## learn the digits on two worker processes, end one on the way, compare every bit
+	$(BIN)/python demos/digits_cluster.py
 
 play: $(VENV)/demos.ok ## write the live pages into out/play; open out/play/index.html
 	$(BIN)/python -m micrograd_like play --save out/play

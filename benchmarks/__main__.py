@@ -1,4 +1,4 @@
-"""`python -m benchmarks` runs them all; `python -m benchmarks eager`, `compiled` or `player` one of them."""
+"""`python -m benchmarks` runs them all; `python -m benchmarks eager`, `cluster`, `compiled` or `player` one of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=("eager", "compiled", "player"), help="all by default")
-    parser.add_argument("--write", type=Path, help="a folder for benchmarks.md and benchmarks.svg")
+    parser.add_argument("which", nargs="?", choices=("eager", "cluster", "compiled", "player"), help="all by default")
+    parser.add_argument("--write", type=Path, help="a folder for benchmarks.md, benchmarks.svg and cluster_speed.md")
     options = parser.parse_args()
     if options.which in (None, "eager"):
         from benchmarks import eager
@@ -23,6 +23,10 @@ def main() -> None:
         from benchmarks import player
 
         player.main(options.write)
+    if options.which in (None, "cluster"):
+        from benchmarks import cluster
+
+        cluster.main(options.write)
     if options.which in (None, "compiled"):
         from benchmarks.race import single_thread
 

@@ -19,6 +19,7 @@ LEVELS = [
     {"nn", "optim"},
     {"compiler"},
     {"interchange", "training", "weights", "transformer"},
+    {"cluster"},
     {"drawing", "testing"},
     {"explain"},
     {"player", "tutor"},
@@ -136,3 +137,14 @@ def test_import_needs_no_extra() -> None:
                 waiting |= {
                     p for p in (path.with_suffix(".py"), path / "__init__.py") if (PACKAGE / p).exists()
                 } - loaded
+
+
+def test_the_cluster_alone_needs_dask() -> None:
+    needs = {
+        str(module)
+        for module in MODULES
+        if {"dask", "distributed"} & {imported.split(".")[0] for imported in imports(module)}
+        or any(f'"{name}' in (PACKAGE / module).read_text(encoding="utf-8") for name in ("dask", "distributed"))
+    }
+    assert needs == {"cluster.py"}
+    assert not {str(module) for module in MODULES if "micrograd_like.cluster" in " ".join(imports(module))}
