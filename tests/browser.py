@@ -1,7 +1,10 @@
 """A real browser for tests: a page that may ask for nothing, and numbers that travel to it bit by bit."""
 
 import os
+import shutil
 import struct
+import subprocess
+import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,21 @@ def browser() -> Iterator[Any]:
         if os.environ.get(REQUIRED) == "required":
             pytest.fail(f"{error}, and {REQUIRED}=required")
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """axe-core's source, from npm."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed, which brings axe-core")
+    target = tmp_path_factory.mktemp("axe")
+    done = subprocess.run(["npm", "pack", "--silent", "axe-core@4.10"], cwd=target, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"npm cannot bring axe-core: {done.stderr.strip()[-200:]}")
+    with tarfile.open(next(target.glob("*.tgz"))) as archive:
+        source = archive.extractfile("package/axe.min.js")
+        assert source is not None
+        return source.read().decode("utf-8")
 
 
 @contextmanager

@@ -35,9 +35,9 @@ def engine_source(kernels: Iterable[Kernels]) -> str:
 VIEWS = ("base", "state", "scene", "diagram", "story", "panels", "data", "controls")  # in the order of their needs
 
 
-def views_source() -> str:
+def views_source(names: Iterable[str] = VIEWS) -> str:
     """The views and controls as one script."""
-    modules = "\n".join(module(f"{name}.js") for name in VIEWS)
+    modules = "\n".join(module(f"{name}.js") for name in names)
     return f'(() => {{\n"use strict";\n{modules}\n}})();\n'
 
 
@@ -49,18 +49,22 @@ def script_json(x: Any) -> str:
 
 def assemble(data: dict[str, Any], kernels: Kernels, optimizer: str) -> str:
     """The page as one text. Its policy allows the scripts that are in it, and no request of any kind."""
-    parts = {
-        "style": part("style.css"),
-        "data": script_json(data),
-        "engine": engine_source([kernels]) + optimizer,
-        "views": views_source(),
-    }
+    return _assembled("page.html", data, part("style.css"), engine_source([kernels]) + optimizer, VIEWS)
+
+
+def assemble_text(data: dict[str, Any], engine: str) -> str:
+    """The page of a language model; `engine` defines LOOPS."""
+    return _assembled("text.html", data, part("style.css") + part("text.css"), engine, ("base", "text"))
+
+
+def _assembled(template: str, data: dict[str, Any], style: str, engine: str, views: Iterable[str]) -> str:
+    parts = {"style": style, "data": script_json(data), "engine": engine, "views": views_source(views)}
     scripts = " ".join(_hash(parts[name]) for name in ("engine", "views"))
     parts["policy"] = (
         f"default-src 'none'; script-src {scripts}; style-src {_hash(parts['style'])}; img-src data: blob:; "
         "worker-src blob:; base-uri 'none'; form-action 'none'"
     )
-    return re.sub("⟦(\\w+)⟧", lambda found: parts[found[1]], part("page.html"))
+    return re.sub("⟦(\\w+)⟧", lambda found: parts[found[1]], part(template))
 
 
 def _hash(text: str) -> str:

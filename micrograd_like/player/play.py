@@ -13,18 +13,20 @@ from typing import Any, overload
 import graphviz
 
 from micrograd_like import ops
-from micrograd_like.checks import generator, listed, picture_shape, whole_number
+from micrograd_like.checks import generator, listed, picture_shape, shown, whole_number
 from micrograd_like.drawing.formula import formula, name, number
 from micrograd_like.engine import Value, gradient
 from micrograd_like.functional import mean
 from micrograd_like.ieee import as_float
 from micrograd_like.nn import MLP, Module
-from micrograd_like.optim import SGD, Optimizer
+from micrograd_like.optim import SGD, Optimizer, checked
 from micrograd_like.order import shuffled
 from micrograd_like.player import page
 from micrograd_like.player.javascript import PlayError, exact, statements
 from micrograd_like.player.layout import graph_layout
 from micrograd_like.player.program import Kernels, Program, layers_of, of_graph, of_model
+from micrograd_like.player.text import text_page
+from micrograd_like.transformer import GPT
 
 AHEAD = 200  # steps of the future that the page shows
 CHECKPOINTS = (0, 1, 2, 5, 10)  # steps at which the page's numbers are compared with Python's
@@ -96,6 +98,10 @@ def play(
 ) -> Page: ...
 @overload
 def play(
+    model: GPT, text: str, /, *, letters: Sequence[str], lr: float = ..., title: str = ..., hints: Iterable[str] = ...
+) -> Page: ...
+@overload
+def play(
     model: Module,
     data: Iterable[Sample],
     loss: Callable[[Any, Any], Any],
@@ -124,6 +130,7 @@ def play(
     rng: random.Random | int = 0,
     shape: tuple[int, int] | None = None,
     classes: Sequence[str] | None = None,
+    letters: Sequence[str] | None = None,
     title: str = "",
     hints: Iterable[str] = (),
 ) -> Page:
@@ -132,21 +139,25 @@ def play(
     `play(loss)` plays a recorded graph, scalar by scalar: forward, backward, and steps of plain gradient descent.
     `play(model, data, loss, optimizer)` plays a training, with the samples in the order of `fit`: the page trains the
     network itself, with the same numbers.
+    `play(model, text, letters=letters)` plays a `GPT`: type letters, see what comes next, which earlier letters it looks at,
+    and what each weight does to the loss of the text.
 
     Nothing is changed: not the graph, not the model, not the optimizer.
 
     Args:
-        model: a recorded loss, or the module to train.
-        data: (inputs, target) pairs; inputs are one number or a list of numbers, targets one number.
+        model: a recorded loss, the module to train, or a trained `GPT`.
+        data: (inputs, target) pairs; inputs are one number or a list of numbers, targets one number. Of a `GPT` the text
+            that its page begins with.
         loss: called with the model's output and the target, as in `fit`.
         optimizer: what moves the parameters.
-        lr: of a recorded loss, the learning rate.
+        lr: of a recorded loss or a `GPT`, the learning rate.
         parameters: of a recorded loss, the leaves that a step moves (a list of Values); None for all of them.
         batch_size: samples per step; None for all of them.
         held_out: samples that are never trained on, to measure.
         rng: shuffles the samples before every epoch, as in `fit`; a `random.Random`, or a seed for one.
         shape: (height, width) of inputs that are a picture; found by itself for 64 inputs and other squares above 16.
         classes: what the classes are called, by number; of a single output the negative one first.
+        letters: of a `GPT`, the character of each token; token 0 is the start and the end of a text.
         title: the page's heading.
         hints: things to try, one sentence each.
 
@@ -155,6 +166,8 @@ def play(
     >>> from micrograd_like import mse_loss
     >>> play(model, data, mse_loss, SGD(model.parameters(), lr=0.1)).title
     'Drag a weight, watch the loss answer'
+    >>> play(GPT(3, block=4, width=4, heads=2, rng=0), "ab", letters="·ab").title
+    'A language model: type, and see what comes next'
 
     Raises:
         PlayError: the graph is too large; the model is neither made of layers of neurons nor small enough to be shown
@@ -169,6 +182,15 @@ def play(
         if data is not None or loss is not None or optimizer is not None:
             raise TypeError("expected a recorded loss alone, or a model with data, loss and optimizer; got a mixture")
         return _play_graph(model, lr, parameters, title or "Every number of one loss", hints)
+    if isinstance(model, GPT):
+        if not isinstance(data, str) or loss is not None or optimizer is not None:
+            raise TypeError(
+                f"expected play(model, text, letters=…) of a GPT with a text to begin with, got {type(data).__name__}: "
+                f"{shown(data)}"
+            )
+        named = [str(each) for each in listed("letters", letters, "a character for each of the model's tokens")]
+        title = title or "A language model: type, and see what comes next"
+        return Page(text_page(model, data, named, checked("lr", lr, at_least=0), title, hints), title)
     if not isinstance(model, Module):
         raise TypeError(
             f"expected a recorded loss (a Value) or a model (a Module), got {type(model).__name__}: {model!r:.60}"

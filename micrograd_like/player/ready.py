@@ -8,12 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from micrograd_like.data import load_digits, make_moons
+from micrograd_like.compiler import UpTo, compile
+from micrograd_like.data import load_digits, load_names, make_moons
 from micrograd_like.engine import Value
 from micrograd_like.functional import cross_entropy, hinge_loss, mse_loss, tanh
 from micrograd_like.nn import MLP
-from micrograd_like.optim import SGD
+from micrograd_like.optim import SGD, Adam
 from micrograd_like.player.play import Page, play
+from micrograd_like.transformer import GPT, next_token_loss
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,33 @@ def bounce() -> Page:
     )
 
 
+def names() -> Page:
+    """A small GPT that reads first names, trained when the page is written."""
+    letters = "·abcdefghijklmnopqrstuvwxyz"
+    longest = 11
+    train, _ = load_names(longest)
+    texts = [[0, *map(letters.index, name), 0] for name in train]
+    model = GPT(len(letters), block=longest + 1, rng=0)
+    program = compile(
+        lambda text: next_token_loss(model(text[:-1]), text[1:]), model.parameters(), text=UpTo(longest + 2, least=3)
+    )
+    steps = 8 * -(-len(texts) // 32)
+    optimizer = Adam(model.parameters(), lr=lambda step: 0.01 * (1 - step / steps), betas=(0.85, 0.99))
+    program.train(texts, optimizer=optimizer, epochs=8, batch_size=32)
+    return play(
+        model,
+        "emma",
+        letters=letters,
+        lr=0.2,
+        title="A language model of 4,128 weights: type a name",
+        hints=[
+            "Type your name: below each letter stands how likely the next one was, and the gradient that comes back to it.",
+            "Press “loss of the chosen place alone” and choose a letter: which earlier letters does this one depend on?",
+            "Take a step or two: the model learns your name by heart. Then invent some, and reset the weights.",
+        ],
+    )
+
+
 READY = [
     Ready("neuron", "one neuron, operation by operation, forward and backward", neuron),
     Ready("xor", "four neurons separate what no line can", xor),
@@ -159,6 +188,7 @@ READY = [
     Ready("digits", "handwritten digits: draw your own and see it read", digits),
     Ready("bias", "what a bias does and what a weight does", bias),
     Ready("bounce", "why a large step bounces", bounce),
+    Ready("names", "a small GPT: type a name, see what comes next and who looks at whom", names),
 ]
 
 
