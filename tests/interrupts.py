@@ -11,7 +11,9 @@ The tests take a sample of the places; `python tests/interrupts.py`, which is a 
 from __future__ import annotations
 
 import argparse
+import atexit
 import dis
+import os
 import sys
 import tempfile
 import time
@@ -30,6 +32,8 @@ from micrograd_like import engine
 from micrograd_like.caller import PACKAGE
 from micrograd_like.compiler.trace import trace
 from micrograd_like.optim import Optimizer
+from micrograd_like.tutor import progress, script
+from micrograd_like.tutor.reading import Reading
 
 
 @dataclass
@@ -302,6 +306,47 @@ def watching() -> Situation:
     return Situation(call, lambda: None, works, everywhere=False)
 
 
+@cache
+def chapter() -> script.Chapter:
+    """Of two steps, the second of which a reader can change."""
+    path = Path(tempfile.mkdtemp()) / "01_small.py"
+    path.write_text("# %%\nn = 40\n# %%\nn += 2\nprint(n)\n")
+    return script.read(path)
+
+
+@cache
+def reading() -> Reading:
+    """A reader in a chapter, whose kernel ends with this process."""
+    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp()
+    found = Reading(chapter())
+    atexit.register(found.close)
+    return found
+
+
+def tutor() -> Situation:
+    """A reader goes to a step, changes a number, runs the step and goes back. It is one kernel's, made anew where it must be."""
+    reader = reading()
+    reader.session.typed.clear()
+    reader.go(0)
+    before = sorted(progress.file().parent.iterdir())
+
+    def call() -> None:
+        reader.go(1)
+        reader.type("n = 70")
+        reader.run()
+
+    def works() -> None:
+        changed = bool(reader.session.changes())
+        reader.go(1)
+        assert [say.what for say in reader.run() if say.kind == "output"] == ["72" if changed else "42"]
+        assert sorted(progress.file().parent.iterdir()) == before
+
+    def state() -> Any:
+        return progress.load()["01_small"]["at"] in (0, 1), reader.session.changes() in ([], ["n = 70"])
+
+    return Situation(call, state, works, everywhere=False)
+
+
 CASES: dict[str, Callable[[], Situation]] = {
     "SGD.step": lambda: optimizer_step(lambda p: mg.SGD(p, lr=0.1, momentum=0.9, weight_decay=0.01)),
     "Adam.step": lambda: optimizer_step(lambda p: mg.AdamW(p)),
@@ -319,6 +364,7 @@ CASES: dict[str, Callable[[], Situation]] = {
     "trace": recording,
     "explain_step": explain_step,
     "detect_anomaly": watching,
+    "tutor": tutor,
 }
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from micrograd_like._extras import require
+from micrograd_like.files import replace_file
 
 
 def file() -> Path:
@@ -39,17 +38,9 @@ def save(chapter: str, **facts: Any) -> None:
 def _save(name: str, facts: dict[str, Any], **others: dict[str, Any]) -> None:
     known = load() | others
     known[name] = known.get(name, {}) | facts
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
         file().parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file().parent)
-        try:
-            with open(handle, "w", encoding="utf-8") as stream:
-                json.dump(known, stream)
-            os.replace(name, file())
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(name)
-            raise
+        replace_file(file(), json.dumps(known).encode())
 
 
 def place(name: str, steps: int) -> int:

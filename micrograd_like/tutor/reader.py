@@ -255,7 +255,7 @@ class Reader(Screen[None]):
             newest = self.pictures[-1]
             self.page.tell(newest.title or newest.name, [picture.path for picture in self.pictures])
         self.show_keys()
-        self.set_timer(0.05, self._to_result)
+        self._when_laid_out(self._to_result)
 
     def shown_or_passed(self, said: list[Say]) -> None:
         """A step that has nothing to show is not waited at."""
@@ -283,6 +283,10 @@ class Reader(Screen[None]):
         for each in drawn:
             box.mount(*self._draw(each.what))
 
+    def _when_laid_out(self, scroll: Callable[[], None]) -> None:
+        """Scroll when the page has got its new height, which also a slow machine must have drawn."""
+        self.call_after_refresh(self.set_timer, 0.05, scroll)
+
     def _to_result(self) -> None:
         if not self.has_class("-wide") or self.has_class("-stacked"):
             self.query_one("#page").scroll_to_widget(self.query_one("#right"), top=True, animate=False)
@@ -302,7 +306,7 @@ class Reader(Screen[None]):
         self.show("talk", Padding(Group(*look.rendered(said, self.ink)), (1, 0, 0, 0)))
         for each in pictures_of(said):
             self.query_one("#pictures").mount(*self._draw(each))
-        self.set_timer(0.05, lambda: self._pane().scroll_end(animate=False))  # when the page has got its new height
+        self._when_laid_out(lambda: self._pane().scroll_end(animate=False))
 
     def _draw(self, picture: Picture) -> list[Any]:
         """Pixels where the terminal has them, else characters, else its title; and how to see it elsewhere."""
@@ -398,7 +402,7 @@ class Reader(Screen[None]):
         )
         self._show_right(True)
         self.show("talk", Padding(Group(Text(intro), rows), (1, 0, 0, 0)))
-        self.set_timer(0.05, self._to_talk)  # when the page has got its new height
+        self._when_laid_out(self._to_talk)
 
     def _to_talk(self) -> None:
         self._pane().scroll_to_widget(self.query_one("#talk"), top=True, animate=False)

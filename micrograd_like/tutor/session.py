@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,7 @@ class Session:
         self.has_run = False  # since the step was entered
         self.succeeded = self.was_stopped = False  # in that
         self.stopped_once = self.closed = False
+        self.in_doubt = False  # whether an answer of the kernel may be missing, as after a Ctrl-C: it begins anew then
         self.entered = Entered()
         self.process: subprocess.Popen[bytes] | None = None  # begins when a step is entered
         self.folder = Path(tempfile.mkdtemp(prefix="micrograd-like-"))
@@ -136,8 +137,8 @@ class Session:
 
     def enter(self, place: int, hear: Hear | None = None) -> Entered:
         """Be in the state before a step, with the reader's own changes made to it. Earlier steps that have not run, run."""
-        if self.process is None:
-            self._start()
+        if self.process is None or self.in_doubt:
+            self._again(place)
         if place < self.here or (place == self.here and self.has_run):
             self._back(place)
         self._walk(place, hear)
@@ -151,9 +152,22 @@ class Session:
 
     def _again(self, place: int) -> None:
         """In a new kernel, where every earlier step runs again."""
+        self.in_doubt = True
         self._end()
         self._start()
+        self.in_doubt = False
         self._walk(place, None)
+
+    def _recover(self) -> None:
+        if self.in_doubt:
+            self._again(self.here)
+
+    @contextmanager
+    def _talk(self) -> Iterator[None]:
+        """Be in doubt until the whole of it is said and heard."""
+        before, self.in_doubt = self.in_doubt, True
+        yield
+        self.in_doubt = before
 
     def _walk(self, place: int, hear: Hear | None) -> None:
         while self.here < place:
@@ -162,8 +176,9 @@ class Session:
 
     def _move(self, place: int) -> None:
         try:
-            self.link.send("enter", self.columns, place)
-            self._arrive()
+            with self._talk():
+                self.link.send("enter", self.columns, place)
+                self._arrive()
         except LOST:
             if self.closed:
                 raise SessionClosedError from None
@@ -193,29 +208,32 @@ class Session:
 
     def run(self, solution: str | None = None, hear: Hear | None = None) -> Result:
         """Run the step, always from the state before it; a reader's solution takes the place of the chapter's."""
-        if self.has_run:
+        if self.has_run or self.in_doubt:
             self.enter(self.here)
-        self.has_run, self.succeeded = True, False
         step = self.chapter.steps[self.here]
         path, result = str(self.chapter.path), Result()
-        if solution is not None:
-            result.add(self._ask("run", solution, "<you>", 1, hear=hear))
-        elif step.solution is not None:
-            result.add(self._ask("run", step.solution.source, path, step.solution.line, hear=hear))
-        for cell in (step.code, *step.folded):
-            if cell is not None and result.ok:
-                verb = "check" if cell.tagged("check") or cell.tagged("claims") else "run"
-                result.add(self._ask(verb, cell.source, path, cell.line, hear=hear))
-        self.succeeded, self.was_stopped = result.ok, result.value == STOPPED
+        with self._talk():
+            self.has_run, self.succeeded = True, False
+            if solution is not None:
+                result.add(self._ask("run", solution, "<you>", 1, hear=hear))
+            elif step.solution is not None:
+                result.add(self._ask("run", step.solution.source, path, step.solution.line, hear=hear))
+            for cell in (step.code, *step.folded):
+                if cell is not None and result.ok:
+                    verb = "check" if cell.tagged("check") or cell.tagged("claims") else "run"
+                    result.add(self._ask(verb, cell.source, path, cell.line, hear=hear))
+            self.succeeded, self.was_stopped = result.ok, result.value == STOPPED
         if step.is_exercise and result.ok and solution is not None:
             self.solved[self.here] = solution
         return result
 
     def type(self, line: str, hear: Hear | None = None) -> Result:
         """Run a line of the reader's. What may change something is kept, and made again when the step is entered again."""
-        result = self._ask("run", line, "<you>", 1, hear=hear)
-        if result.ok and _may_change(line):
-            self.typed.setdefault(self.here, []).append(line)
+        self._recover()
+        with self._talk():
+            result = self._ask("run", line, "<you>", 1, hear=hear)
+            if result.ok and _may_change(line):
+                self.typed.setdefault(self.here, []).append(line)
         return result
 
     def changes(self) -> list[str]:
@@ -233,6 +251,7 @@ class Session:
 
     def value(self, expression: str) -> Any:
         """Of an expression over the chapter's names: a number, a truth or a text; None if it has none."""
+        self._recover()
         text = f"(lambda v: getattr(v, 'data', v))({expression})"
         result = self._ask("run", f"(lambda v: v if isinstance(v, (bool, str)) else float(v))({text})", "<you>", 1)
         try:
@@ -243,14 +262,17 @@ class Session:
 
     def complete(self, text: str) -> list[str]:
         """The names that begin with the text."""
+        self._recover()
         return list(self._ask("complete", text).value)
 
     def _ask(self, verb: str, *arguments: Any, hear: Hear | None = None) -> Result:
         self.stopped_once = False
         result = Result()
         try:
-            self.link.send(verb, self.columns, *arguments)
-            return self._listen(result, hear)
+            with self._talk():
+                self.link.send(verb, self.columns, *arguments)
+                self._listen(result, hear)
+            return result
         except LOST:
             if self.closed:
                 raise SessionClosedError from None
