@@ -10,7 +10,7 @@ from pathlib import Path
 
 import micrograd_like as mg
 from micrograd_like.data import load_digits
-from micrograd_like.drawing import plot_images, plot_lines, plot_weights
+from micrograd_like.drawing import plot_lines, plot_weights
 from micrograd_like.drawing.show import to_svg
 from micrograd_like.explain import StepReport, explain_step
 
@@ -30,9 +30,10 @@ def main() -> None:
     model = mg.MLP(WIDTH**2, [16, len(options.classes)], rng=options.seed)
     beginning = model.state_dict()
     names = ", ".join(map(str, options.classes))
-    print(f"Which of {names} is it? {len(train):,} handwritten digits to learn from, {len(held_out)} held out.")
+    print(f"Which of {names} is it?")
+    print(f"{len(train):,} handwritten digits to learn from, {len(held_out)} held out. A network of")
     print(
-        f"A network of {len(model.parameters()):,} weights and biases: 64 pixels, 16 hidden neurons, {len(options.classes)} scores.\n"
+        f"{len(model.parameters()):,} weights and biases: 64 pixels, 16 hidden neurons, {len(options.classes)} scores.\n"
     )
     curve = learn(model, train, held_out, options)
 
@@ -52,7 +53,7 @@ def main() -> None:
 
     pictures = {
         "learning": (plot_lines({"read rightly": curve}, "It learns: the share of held-out digits that are read rightly", "epoch", "share", markers=True), "How it learned, epoch by epoch."),
-        "digit": (plot_images({f"a {digit}, read as {read}": pixels}), "The digit that it got most wrong."),
+        "digit": (as_svg(pixels), f"The digit that it got most wrong: a {digit}, read as a {read}."),
         "network": (mg.draw_dot(network, depth="neurons", shape=(WIDTH, WIDTH), report=step), "What each weight did in the one step on that digit: blue lowered its loss, orange raised it."),
         "weights": (plot_weights(model.layers[0], since=beginning, gradients=False), "What learning has added to each hidden neuron's 64 weights."),
         "step": (step, "The step on that digit, parameter by parameter."),
@@ -68,7 +69,7 @@ def main() -> None:
     live.save(out / "live.html")
     write_page(out, {name: text for name, (_, text) in pictures.items()}, digit, read)
     print(
-        f"\nDone in {time.perf_counter() - begin:.0f} seconds. The page, with the pictures and the live network: {out / 'index.html'}"
+        f"\nDone in {time.perf_counter() - begin:.0f} seconds. The pictures and the live network: {out / 'index.html'}"
     )
 
 
@@ -102,9 +103,8 @@ def causes(model: mg.MLP, pixels: list[float], target: int, answered: int, class
     hidden = model.layers[0](canvas)
     scores = [float(score) for score in model.layers[1](hidden)]
     difference = scores[answered] - scores[target]
-    print(
-        f"\nThe score of {read} is {scores[answered]:.2f} and that of {digit} is {scores[target]:.2f}: {difference:+.2f} for {read}. Where from?\n"
-    )
+    print(f"\nThe score of {read} is {scores[answered]:.2f} and that of {digit} is {scores[target]:.2f}.")
+    print(f"Where do the {difference:+.2f} for {read} come from?\n")
     for_read, for_digit = (model.layers[1].neurons[i] for i in (answered, target))
     parts = [
         (float(h) * (float(a) - float(b)), i)
@@ -114,16 +114,15 @@ def causes(model: mg.MLP, pixels: list[float], target: int, answered: int, class
     for part, i in ranked[:5]:
         side = read if part > 0 else digit
         a, b = float(for_read.w[i]), float(for_digit.w[i])
-        print(
-            f"  {part:+6.2f}  hidden neuron {i:2} (it says {float(hidden[i]):.2f}) speaks for {side}: its weight is {a:+.2f} to {read}, {b:+.2f} to {digit}"
-        )
+        says = f"hidden neuron {i:2} ({float(hidden[i]):.2f}) speaks for {side}"
+        print(f"  {part:+6.2f}  {says}: weights {a:+.2f} to {read}, {b:+.2f} to {digit}")
     rest = difference - sum(part for part, _ in ranked[:5])
     print(f"  {rest:+6.2f}  all other neurons, and the biases")
 
     outputs = model.layers[1](hidden)
     (outputs[answered] - outputs[target]).backward()
     ink = sorted(((pixel.data * pixel.grad, i) for i, pixel in enumerate(canvas)), key=lambda each: -abs(each[0]))
-    print("\nAnd which pixels? Ink times the slope of that difference; with ReLU these add up as well:\n")
+    print("\nAnd which pixels? Ink times the slope of that difference; these add up as well:\n")
     for part, i in ink[:5]:
         row, column = divmod(i, WIDTH)
         print(
@@ -140,10 +139,8 @@ def one_step(
     before = mg.evaluate(model, held_out, mg.cross_entropy)[1]
     lr = enough(model, loss, pixels, target)
     step = explain_step(loss, model, lr=lr)
-    print(f"\nNow one step of gradient descent on this digit alone, with the learning rate {lr:.2g}.")
-    print(
-        f"Its loss goes from {step.before:.3f} to {step.after:.3f}. What each parameter did to it, the largest first:\n"
-    )
+    print(f"\nNow one step of gradient descent on this digit alone, learning rate {lr:.2g}.")
+    print(f"Its loss goes from {step.before:.3f} to {step.after:.3f}. What did most for it:\n")
     for entry in sorted(step.parameters, key=lambda entry: entry.share)[:5]:
         print(
             f"  {entry.share:+.3f}  {entry.name}, which goes from {entry.value:.3f} to {entry.value + entry.step:.3f}"
@@ -178,12 +175,24 @@ def drawn(pixels: list[float]) -> str:
     return "\n".join("    " + "".join(" ░▒▓█"[round(4 * p)] * 2 for p in row).rstrip() for row in rows)
 
 
+def as_svg(pixels: list[float]) -> str:
+    """The pixels as a picture, 0 white and 1 black."""
+    squares = "".join(
+        f'<rect x="{i % WIDTH}" y="{i // WIDTH}" width="1" height="1" fill="rgb({grey},{grey},{grey})"/>'
+        for i, grey in enumerate(round(255 * (1 - pixel)) for pixel in pixels)
+    )
+    size = f'width="220" height="220" viewBox="0 0 {WIDTH} {WIDTH}" shape-rendering="crispEdges"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{squares}</svg>\n'
+
+
 PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Handwritten digits</title>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>Handwritten digits</title>
 <style>
-:root {{ color-scheme: light dark }}
+:root {{ color-scheme: light dark; background: #fff; color: #1d2127 }}
+@media (prefers-color-scheme: dark) {{ :root {{ background: #14171c; color: #d7dce4 }} }}
 body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem }}
-figure {{ margin: 2rem 0 }} img {{ width: 100%; height: auto; display: block; margin: 0.5rem auto }} img[src="digit.svg"] {{ max-width: 220px }}
+figure {{ margin: 2rem 0 }} img {{ width: 100%; height: auto; display: block; margin: 0.5rem auto }} img[src="digit.svg"] {{ width: 220px; margin: 0.5rem 0 }}
 iframe {{ width: 100%; height: 90vh; border: 0 }}
 </style>
 <h1>{title}</h1>

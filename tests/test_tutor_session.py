@@ -375,3 +375,16 @@ def test_where_nothing_can_be_written_the_tutor_still_works(tmp_path, monkeypatc
     reading.go(MORE)
     assert said(reading.run(), "output") == [("output", "the result is 42\nfolded 42")]
     reading.close()
+
+
+def test_frames_of_a_graph_are_drawn_in_characters_too(tmp_path):
+    text = (
+        "# %%\nimport micrograd_like as mg\nw = mg.Value(2.0, label='w')\nloss = 3 * w\nloss.label = 'loss'\n"
+        "states = [mg.draw_dot(loss)]\nloss.backward()\nstates.append(mg.draw_dot(loss))\n"
+        "mg.show(mg.draw_frames(states), 'film')\nmg.show(mg.draw_frames(states)[1], 'frame')\n"
+    )
+    session = Session(script.read(write(tmp_path, text)))
+    session.enter(0)
+    drawn = [picture.characters for picture in session.run().pictures]
+    session.close()
+    assert drawn == ["w 2 ▽3 ── loss 6 ▽1"] * 2

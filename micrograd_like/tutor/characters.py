@@ -23,9 +23,9 @@ Graphs = MutableMapping[Any, Value]
 
 
 def remember_graphs() -> Graphs:
-    """Have `draw_dot` remember of which value a drawing is."""
+    """Have `draw_dot` and `draw_frames` remember of which value a drawing is; of several states, the last."""
     roots: Graphs = weakref.WeakKeyDictionary()
-    draw = drawing.draw_dot
+    draw, put_together = drawing.draw_dot, drawing.draw_frames
 
     @functools.wraps(draw)
     def draw_dot(root: Value, *args: Any, **options: Any) -> Any:
@@ -34,7 +34,16 @@ def remember_graphs() -> Graphs:
             roots[drawn] = root
         return drawn
 
+    @functools.wraps(put_together)
+    def draw_frames(states: Any, *args: Any, **options: Any) -> Any:
+        frames = put_together(states, *args, **options)
+        for drawn, state in [*zip(frames, states, strict=True), (frames, states[-1])]:
+            if state in roots:
+                roots[drawn] = roots[state]
+        return frames
+
     micrograd_like.draw_dot = drawing.draw_dot = draw_dot
+    micrograd_like.draw_frames = drawing.draw_frames = draw_frames
     return roots
 
 

@@ -333,7 +333,10 @@ class Reader(Screen[None]):
         step, reading, ink = self.step, self.reading, self.ink
         label, hint = "python", "an expression over the chapter's names"
         if reading.waiting and step.question:
-            label, hint = "your guess", "one of the words above, or its number" if step.question.choices else "a number"
+            label, hint = (
+                "your guess",
+                "one of the words above, or its number" if step.question.choices else "a number, or a formula",
+            )
             if not step.question.answer:
                 hint = "in your words"
         style = f"bold {ink.gold if label != 'python' else ink.blue}"
