@@ -2,7 +2,8 @@
 
 First the whole suite runs once under coverage, which says which tests reach which line and how long each takes. Then a
 sample of mutants, each a copy of one file with one change, is tried with the tests that reach that line, the quick ones
-first, until one fails. What survives is listed with its change: a hole in the tests, or a change that changes nothing.
+first, until one fails; that one is asked again without the change, and counts for nothing if it fails then, too. What
+survives is listed with its change: a hole in the tests, or a change that changes nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ COPIED = ["micrograd_like", "tests", "demos", "docs", "benchmarks", "README.md",
 SECONDS = 60.0  # of tests, by what they took unchanged, that are spent on one mutant
 PATIENCE = 5  # times what its tests took unchanged, and a mutant counts as one that never ends
 MEMORY = 6 * 2**30  # bytes that a mutant may use
+LOADED = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the heavy libraries are, before pytest begins
 HEAVY = ["numpy", "hypothesis", "mpmath", "llvmlite.binding", "matplotlib.figure", "sklearn.datasets", "IPython"]
 
 # The places and the changes.
@@ -247,8 +249,20 @@ def choose(tests: set[str], durations: dict[str, float], file: str, seconds: flo
     return chosen
 
 
-def trial(mutant: Mutant, tree: Path, tests: list[str], seconds: float, log: Path) -> str:
-    """Whether the tests find the mutant: "killed", "slow" (it never ends) or "survived"."""
+def verdict(mutant: Mutant, tree: Path, tests: list[str], durations: dict[str, float], log: Path) -> str:
+    """What becomes of a mutant; a test that fails without the change is taken out of the durations, and kills nothing."""
+    while tests := [test for test in tests if test in durations]:
+        patience = 20 + PATIENCE * sum(durations[test] for test in tests)
+        result, killer = trial(mutant, tree, tests, patience, log)
+        if result != "killed" or _tried(tree, [killer], patience, log)[0] == "survived":
+            return result
+        print(f"      fails without a change: {killer}", flush=True)
+        del durations[killer]
+    return "not reached"
+
+
+def trial(mutant: Mutant, tree: Path, tests: list[str], seconds: float, log: Path) -> tuple[str, str]:
+    """Whether the tests find the mutant: "killed", "slow" (it never ends) or "survived"; and the test that did."""
     original = ROOT / mutant.file
     target = tree / mutant.file
     target.write_text(mutant.of(original.read_text(encoding="utf-8")), encoding="utf-8")
@@ -264,7 +278,9 @@ def trial(mutant: Mutant, tree: Path, tests: list[str], seconds: float, log: Pat
 trial.count = 0  # type: ignore[attr-defined]
 
 
-def _tried(tree: Path, tests: list[str], seconds: float, log: Path) -> str:
+def _tried(tree: Path, tests: list[str], seconds: float, log: Path) -> tuple[str, str]:
+    killer = log.with_suffix(".killer")
+    killer.write_text(tests[0], encoding="utf-8")  # where nothing can be imported, no test gets so far
     child = os.fork()
     if child == 0:
         os.setsid()
@@ -277,21 +293,22 @@ def _tried(tree: Path, tests: list[str], seconds: float, log: Path) -> str:
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         code = 3
         try:
-            code = _pytest(tests)
+            code = _pytest(tests, killer)
         finally:
             os._exit(code)
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
-            return "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
+            found = "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
+            return found, killer.read_text(encoding="utf-8")
         time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    return "slow"
+    return "slow", ""
 
 
-def _pytest(tests: list[str], *more: str) -> int:
+def _pytest(tests: list[str], killer: Path) -> int:
     import pytest
 
     class Chosen:
@@ -300,8 +317,12 @@ def _pytest(tests: list[str], *more: str) -> int:
             place = {test: i for i, test in enumerate(tests)}
             items[:] = sorted((item for item in items if item.nodeid in place), key=lambda item: place[item.nodeid])
 
+        def pytest_runtest_logreport(self, report: Any) -> None:
+            if report.failed:
+                killer.write_text(report.nodeid, encoding="utf-8")
+
     files = sorted({test.partition("::")[0] for test in tests})
-    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--tb=line", *more, *files]
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", "--tb=line", *LOADED, *files]
     return int(pytest.main(arguments, plugins=[Chosen()]))
 
 
@@ -344,8 +365,7 @@ def campaign(chosen: list[Mutant], folder: Path, seconds: float) -> dict[str, li
         tests = choose(found, durations, mutant.file, seconds)
         result = "not reached"
         if tests:
-            patience = 20 + PATIENCE * sum(durations[test] for test in tests)
-            result = trial(mutant, tree, tests, patience, folder / "last.log")
+            result = verdict(mutant, tree, tests, durations, folder / "last.log")
         results[result].append(str(mutant))
         print(f"{i + 1:5} {result:11} {len(tests):5} tests  {mutant}", flush=True)
         (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
