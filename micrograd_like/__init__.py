@@ -1,6 +1,6 @@
 """A scalar autograd engine made of glass: see exactly how each weight and bias affects the loss."""
 
-from micrograd_like.anomaly import AnomalyError, detect_anomaly
+from micrograd_like.anomaly import AnomalyError, LostGradientWarning, detect_anomaly
 from micrograd_like.compiler import Program, TraceError, UpTo, compile
 from micrograd_like.drawing import draw_dot, draw_frames, trace
 from micrograd_like.drawing.show import show
@@ -68,6 +68,7 @@ __all__ = [
     "GPT",
     "History",
     "Layer",
+    "LostGradientWarning",
     "Linear",
     "MLP",
     "Module",

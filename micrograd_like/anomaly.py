@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 
 from micrograd_like import engine
-from micrograd_like.caller import users_line
+from micrograd_like.caller import PACKAGE, users_line
 from micrograd_like.engine import Value
 from micrograd_like.ieee import isfinite
 
@@ -22,6 +24,7 @@ class _Watch:
 
     places: Places
     raises: bool  # whether an anomaly raises
+    warns: bool  # whether a Value that becomes a plain number warns
     outer: _Watch | None  # of the block around it
     active: bool = True
 
@@ -59,12 +62,28 @@ class AnomalyError(FloatingPointError):
         self.location = location
 
 
+class LostGradientWarning(UserWarning):
+    """Say that a Value became a plain number, through which no gradient flows: `math.sin(value)` in place of `mg.sin`.
+
+    >>> import math
+    >>> import warnings
+    >>> from micrograd_like import Value
+    >>> with warnings.catch_warnings(record=True) as found, detect_anomaly(lost_gradients=True):
+    ...     y = math.sin(Value(1.0, label="x"))
+    >>> found[0].category.__name__
+    'LostGradientWarning'
+    """
+
+
 @contextmanager
-def detect_anomaly() -> Iterator[None]:
+def detect_anomaly(*, lost_gradients: bool = False) -> Iterator[None]:
     """Raise AnomalyError at the first operation inside the block that makes a nan or an inf, forward or backward.
 
     The error names the operation, its operands and the line of your program that recorded it. The mode belongs to this
     thread or task alone, and ends with the block.
+
+    With `lost_gradients`, a Value that becomes a plain number (`float(value)`, `math.sin(value)`, `np.array(value, float)`)
+    warns, at that line, as a `LostGradientWarning`; Python's warnings filters turn that into an error.
 
     >>> from micrograd_like import Value
     >>> with detect_anomaly():
@@ -72,21 +91,25 @@ def detect_anomaly() -> Iterator[None]:
     Traceback (most recent call last):
     micrograd_like.anomaly.AnomalyError: log(x=0.0) = -inf, recorded at <doctest micrograd_like.anomaly.detect_anomaly[1]>:2
     """
-    with _watching(raises=True):
+    with _watching(raises=True, warns=bool(lost_gradients)):
         yield
 
 
 @contextmanager
 def recorded_lines() -> Iterator[Callable[[Value], str]]:
     """Remember which line of the user's program records each operation; gives a function from a node to "file:line"."""
-    with _watching(raises=False) as places:
+    with _watching(raises=False, warns=False) as places:
         yield lambda node: _location(node, places)
 
 
 @contextmanager
-def _watching(raises: bool) -> Iterator[Places]:
+def _watching(raises: bool, warns: bool) -> Iterator[Places]:
     outer = _watch()
-    watch = _Watch({}, raises, None) if outer is None else _Watch(outer.places, raises or outer.raises, outer)
+    watch = (
+        _Watch({}, raises, warns, None)
+        if outer is None
+        else _Watch(outer.places, raises or outer.raises, warns or outer.warns, outer)
+    )
     try:
         _innermost.set(watch)
         _switch(_watches.add, watch)
@@ -103,6 +126,7 @@ def _switch(change: Callable[[_Watch], None], watch: _Watch) -> None:
         change(watch)
         _watches.intersection_update([w for w in _watches if w.active])  # without those whose end was interrupted
         engine.watch_forward, engine.watch_backward = (_check_forward, _check_backward) if _watches else (None, None)
+        engine.watch_float = _check_float if any(w.warns for w in _watches) else None
 
 
 def check_loss(loss: Value) -> None:
@@ -135,6 +159,20 @@ def _check_forward(node: Value) -> None:
     if watch.raises and not isfinite(node.data):
         location = _location(node, watch.places)
         raise AnomalyError(f"{describe(node)}, recorded at {location}", node, location)
+
+
+def _check_float(value: Value) -> None:
+    """Warn, at the line of the user's that turned the Value into a number: what this library does is meant."""
+    watch = _watch()
+    if watch is None or not watch.warns or sys._getframe(2).f_code.co_filename.startswith(PACKAGE):
+        return
+    what = describe(value) if value.op else f"{value.label or 'a Value'} = {value.data}"
+    warnings.warn(
+        f"{what} became a plain number here, through which no gradient flows; use this library's functions (mg.sin, not "
+        "math.sin), or value.data where a plain number is meant",
+        LostGradientWarning,
+        stacklevel=3,
+    )
 
 
 def _check_backward(node: Value) -> None:

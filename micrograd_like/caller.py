@@ -12,7 +12,18 @@ PACKAGE = str(Path(__file__).parent) + os.sep  # with its end: a folder beside i
 
 def users_line() -> tuple[str, int]:
     """Return (file, line) of the innermost line that is not this package's, of those that are running now."""
-    frame: Any = sys._getframe(1)
+    frame = _users_frame()
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def variables() -> dict[str, Any]:
+    """Return the variables that the user's program sees at that line, its own before those of its file."""
+    frame = _users_frame()
+    return {**frame.f_locals, **{name: x for name, x in frame.f_globals.items() if name not in frame.f_locals}}
+
+
+def _users_frame() -> Any:
+    frame: Any = sys._getframe(2)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno
+    return frame

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from micrograd_like import ieee, ops
-from micrograd_like.checks import listed
+from micrograd_like.checks import listed, shown
 from micrograd_like.graph import Vector, dependents, operand_nodes, parts, topological
 from micrograd_like.ieee import Number, number
 from micrograd_like.ops import Operation
@@ -14,6 +14,7 @@ from micrograd_like.ops import Operation
 # Called with every node that is recorded and every gradient that is computed, while `detect_anomaly` is on.
 watch_forward: Callable[[Value], None] | None = None
 watch_backward: Callable[[Value], None] | None = None
+watch_float: Callable[[Value], None] | None = None  # called with every Value that becomes a plain number, likewise
 
 
 def record(op: Operation, left: Any, right: Any, data: Number) -> Value:
@@ -101,7 +102,7 @@ class Value:
     __slots__ = ("data", "grad", "label", "op", "left", "right", "_mark")
 
     data: Number  # the number itself
-    grad: Number  # d(root)/d(this) of the roots propagated so far; the integer 0 until then
+    grad: Number  # d(root)/d(this) of the roots propagated so far; the integer 0 until then, or None, which is set by users
     label: str
     op: Operation | None  # what computed it; None for a leaf
     left: Any  # its first operand: a Value, a number, or a Vector of more than two; None for a leaf
@@ -137,14 +138,14 @@ class Value:
     @property
     def has_gradient(self) -> bool:
         """Whether a gradient has flowed here, be it 0.0, since this was made or `zero_grad` was called."""
-        return type(self.grad) is not int
+        return type(self.grad) is not int and self.grad is not None
 
     def backward(self) -> None:
         """Add d(self)/d(leaf) to every leaf's `.grad`; inner nodes hold this pass's d(self)/d(node). Linear cost."""
         order = topological(self)
         for node in order:
             node.grad = 0
-        self.grad += one(self.data)
+        self.grad = one(self.data) if self.grad is None else self.grad + one(self.data)
         kind, watch = Value, watch_backward
         for node in reversed(order):
             g = node.grad
@@ -157,6 +158,9 @@ class Value:
                 node.op.pull(node, g, kind)
             except OverflowError:
                 _pull_as_floats(node, g)
+            except TypeError:
+                if not _pull_to_none(node, g):
+                    raise
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -204,6 +208,8 @@ class Value:
         return self
 
     def __float__(self) -> float:
+        if (watch := watch_float) is not None:
+            watch(self)
         return ieee.as_float(self.data)
 
     def __lt__(self, other: Any) -> bool:
@@ -325,8 +331,26 @@ def _pull_as_floats(node: Value, g: Number) -> None:
             x.grad = ieee.add(x.grad, d)
 
 
+def _pull_to_none(node: Value, g: Number) -> bool:
+    """Go on with a pull that met a gradient of None, which counts as 0; whether there is one.
+
+    What comes before it in the order of the sums has been added.
+    """
+    assert node.op is not None
+    operands = node.operands
+    adjoints = node.op.vjp_of_numbers(g, node.data, *map(_data, operands))
+    sums = [(operands[i], adjoints[i]) for i in node.op.order(len(operands))]
+    sums = [(x, d) for x, d in sums if type(x) is Value and d is not None]
+    first = next((k for k, (x, _) in enumerate(sums) if x.grad is None), None)
+    if first is None:
+        return False
+    for x, d in sums[first:]:
+        x.grad = ieee.add(0 if x.grad is None else x.grad, d)
+    return True
+
+
 def vector(xs: Any, beside: Any = 0.0) -> Vector | tuple[Any, ...]:
-    """Operands to be read together: a Vector of Values or of plain numbers. A single Value is a vector of one.
+    """Operands to be read together: a Vector of Values or of plain numbers. A single one is a vector of one.
 
     Args:
         xs: Values and numbers; a Vector is returned as it is. Symbols, which record elsewhere, come back in a tuple.
@@ -337,13 +361,24 @@ def vector(xs: Any, beside: Any = 0.0) -> Vector | tuple[Any, ...]:
     """
     if type(xs) is Vector:
         return xs
-    items = (xs,) if isinstance(xs, Value) else tuple(listed("the inputs", xs, "a sequence of numbers"))
+    if isinstance(xs, (Value, float, int)):
+        items: tuple[Any, ...] = (xs,)
+    elif hasattr(xs, "__array__") and hasattr(xs, "tolist") and getattr(xs, "shape", None):
+        items = tuple(xs.tolist())  # Python's own numbers
+    else:
+        items = tuple(listed("the inputs", xs, "a sequence of numbers"))
     kinds = set(map(type, items))
     if kinds == {float} or kinds == {Value}:
         return Vector(items)
     if any(type(x) is not Value and hasattr(x, "__record__") for x in items):
         return items
     like = next((x.data for x in (*items, beside) if type(x) is Value), 0.0)
+    for x in items:
+        if hasattr(x, "__len__") and not isinstance(x, str):
+            raise TypeError(
+                f"expected the numbers of one sample as inputs, got {type(x).__name__} among them: {shown(x)}; "
+                "for several samples call it with each: [model(x) for x in rows]"
+            )
     return _of_one_kind([x if type(x) is Value else _constant(x, like) for x in items])
 
 

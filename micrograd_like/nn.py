@@ -10,7 +10,7 @@ from typing import Any
 from micrograd_like import ops
 from micrograd_like.checks import MOST, assign, shown, whole_number
 from micrograd_like.engine import Value, linear, vector
-from micrograd_like.graph import Vector
+from micrograd_like.graph import Vector, topological
 from micrograd_like.ieee import isfinite, number
 
 Activation = str | Callable[[Any], Any]
@@ -24,9 +24,32 @@ class Module:
 
     >>> [name for name, _ in MLP(2, [1]).named_parameters()]
     ['layers[0].neurons[0].w[0]', 'layers[0].neurons[0].w[1]', 'layers[0].neurons[0].b']
+
+    A subclass defines what it computes as `forward` or as `__call__`, as it likes:
+
+    >>> class Slope(Module):
+    ...     def __init__(self):
+    ...         self.a = Value(2.0)
+    ...
+    ...     def forward(self, x):
+    ...         return self.a * x
+    >>> Slope()(3.0).data
+    6.0
     """
 
     name: str = ""  # the expression that reaches this module from the one that holds it
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "forward" in vars(cls) and "__call__" not in vars(cls):
+            cls.__call__ = Module.__call__  # type: ignore[method-assign]  # not that of the class it inherits from
+
+    def __call__(self, *inputs: Any, **named: Any) -> Any:
+        """Compute what the module computes: call its `forward`."""
+        forward = getattr(self, "forward", None)
+        if forward is None:
+            raise TypeError(f"{type(self).__name__} defines neither forward nor __call__: expected one of them")
+        return forward(*inputs, **named)
 
     def __setattr__(self, attribute: str, value: Any) -> None:
         object.__setattr__(self, attribute, value)
@@ -49,10 +72,42 @@ class Module:
         """Every parameter, each once, in the order of `named_parameters`."""
         return list(dict.fromkeys(_values(list(vars(self).values()))))
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Forget the gradients of all parameters: 0, or None, and then a step leaves those as they are, as in PyTorch."""
         parameters = self.parameters()
-        assign((parameters, "grad", [0] * len(parameters)))
+        assign((parameters, "grad", [None if set_to_none else 0] * len(parameters)))
+
+    def summary(self, *inputs: Any) -> str:
+        """Describe the module in a table of 80 columns: its parts, their shapes and parameters, and what a call costs.
+
+        >>> print(MLP(2, [8, 1], rng=0).summary())
+        MLP: 33 parameters, 56 operations in a forward pass
+        <BLANKLINE>
+        part       what           shape  parameters
+        layers[0]  Layer, ReLU    2 → 8          24
+        layers[1]  Layer, linear  8 → 1           9
+
+        Args:
+            inputs: what to call it with to count the operations, such as one sample; not needed for an `MLP`, a
+                `Layer`, a `Neuron` and a `GPT`. An operation is one of the table's rows on single numbers: a neuron of n
+                inputs has n multiplications and n additions, and its activation is one more.
+        """
+        rows = [("part", "what", "shape", "parameters"), *_described("", self)]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        widths[0] = min(widths[0], 76 - sum(widths[1:]))
+        parts = [
+            f"{_shortened(part, widths[0]):{widths[0]}}  {what:{widths[1]}}  {shape:>{widths[2]}}  {count:>{widths[3]}}"
+            for part, what, shape, count in rows
+        ]
+        title = f"{type(self).__name__}: {len(self.parameters()):,} parameters"
+        given = inputs or self._example()
+        if given:
+            title += f", {_operations(self(*given)):,} operations in a forward pass"
+        return "\n".join([title, "", *parts])
+
+    def _example(self) -> tuple[Any, ...]:
+        """Something to call it with; nothing where that is not known."""
+        return ()
 
     def state_dict(self) -> dict[str, Any]:
         """The parameters' numbers by name."""
@@ -110,6 +165,63 @@ def _some(names: set[str]) -> str:
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown or "none"
 
 
+def _described(path: str, thing: Any) -> Iterator[tuple[str, str, str, str]]:
+    """(part, what it is, shape, parameters) of every layer, and of every other module's own Values."""
+    if isinstance(thing, (Layer, Neuron)):
+        neurons = thing.neurons if isinstance(thing, Layer) else [thing]
+        names = {_activation_name(n.activation) if n.nonlin else "linear" for n in neurons}
+        shape = f"{len(neurons[0].w)} → {len(neurons)}" if neurons else "–"
+        kind = f"{type(thing).__name__}, {'mixed' if len(names) > 1 else ''.join(names)}"
+        yield path or "(itself)", kind[:24], shape, f"{len(thing.parameters()):,}"
+        return
+    held = list(vars(thing).items()) if isinstance(thing, Module) else [(f"[{i}]", x) for i, x in enumerate(thing)]
+    dot = "." if path and isinstance(thing, Module) else ""
+    for attribute, value in held:
+        if shape := _shape(value):
+            count = len(dict.fromkeys(_values([value])))
+            kind = type(thing).__name__ if isinstance(thing, Module) else "list"
+            yield f"{path}{dot}{attribute}", kind[:24], shape, f"{count:,}"
+        elif isinstance(value, (Module, list, tuple)):
+            yield from _described(f"{path}{dot}{attribute}", value)
+
+
+def _shape(value: Any) -> str:
+    """The shape of a Value, or of lists of Values that are all of one length; "" for anything else."""
+    if isinstance(value, Value):
+        return "1"
+    sizes = []
+    while isinstance(value, (list, tuple)) and value:
+        if len({len(x) if isinstance(x, (list, tuple)) else -1 for x in value}) > 1:
+            return ""
+        sizes.append(len(value))
+        if all(isinstance(x, Value) for x in value):
+            return " × ".join(map(str, sizes))
+        value = value[0]
+    return ""
+
+
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else f"…{text[1 - width :]}"
+
+
+def _operations(outputs: Any) -> int:
+    """How many operations on single numbers have made the Values of an output."""
+    known: dict[tuple[ops.Operation, int], int] = {}
+
+    def cost(op: ops.Operation, count: int) -> int:
+        if op is ops.gather:
+            return 1
+        if op.expansion is None:
+            return 1 if op.arity else count - 1
+        if (op, count) not in known:
+            expanded = op.expansion(*[Value(1.0) for _ in range(count)])
+            known[op, count] = sum(cost(node.op, len(node.operands)) for node in topological(expanded))
+        return known[op, count]
+
+    roots = _values([outputs])
+    return sum(cost(node.op, len(node.operands)) for node in topological(*roots)) if roots else 0
+
+
 class Neuron(Module):
     """Compute activation(w0*x0 + w1*x1 + … + b): weights say how strong a connection is, the bias where it starts.
 
@@ -155,6 +267,9 @@ class Neuron(Module):
         out.label = self.name
         return out
 
+    def _example(self) -> tuple[Any, ...]:
+        return ([0.0] * len(self.w),)
+
     def _share_parameters(self) -> None:
         self._row, self._weights = Vector([*self.w, self.b]), list(self.w)
 
@@ -182,6 +297,9 @@ class Layer(Module):
         out = [neuron(inputs) for neuron in self.neurons]
         return out[0] if len(out) == 1 else out
 
+    def _example(self) -> tuple[Any, ...]:
+        return self.neurons[0]._example() if self.neurons else ()
+
     def __repr__(self) -> str:
         return f"Layer of [{', '.join(map(repr, self.neurons))}]"
 
@@ -207,6 +325,9 @@ class MLP(Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+    def _example(self) -> tuple[Any, ...]:
+        return self.layers[0]._example() if self.layers else ()
 
     def __repr__(self) -> str:
         return f"MLP of [{', '.join(map(repr, self.layers))}]"

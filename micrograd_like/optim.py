@@ -97,15 +97,18 @@ class Optimizer:
             ([self], "steps", [self.steps + steps]),
         )
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        assign((self.parameters, "grad", [0] * len(self.parameters)))
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Forget the gradients of all parameters: 0, or None, and then a step leaves those as they are, as in PyTorch."""
+        assign((self.parameters, "grad", [None if set_to_none else 0] * len(self.parameters)))
 
     def _next(self) -> list[tuple[Number, ...]]:
         """The parameters' numbers after the next step, and each state after it; checked."""
         rates, rule = self.rates(self.steps), self.rule
         rows = []
         for p, *state in zip(self.parameters, *(getattr(self, name) for name in self.STATE), strict=True):
+            if p.grad is None:
+                rows.append((p.data, *state))
+                continue
             try:
                 row = rule(p.data, p.grad, *state, *rates)
             except OverflowError:  # an integer or a fraction beyond floats has met a float

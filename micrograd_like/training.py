@@ -13,6 +13,8 @@ from micrograd_like._extras import progress_bar, require
 from micrograd_like.anomaly import AnomalyError, check_loss, describe, detect_anomaly
 from micrograd_like.checks import a_function, generator, listed, shown, whole_number
 from micrograd_like.compiler.fitting import Compiled, batches
+from micrograd_like.drawing.figure import Plot
+from micrograd_like.drawing.plots import plot_learning
 from micrograd_like.engine import Value
 from micrograd_like.functional import binary_cross_entropy_with_logits, cross_entropy, hinge_loss, mean
 from micrograd_like.graph import topological
@@ -67,6 +69,14 @@ class History:
     losses: list[float] = field(default_factory=list)
     epochs: list[Epoch] = field(default_factory=list)
 
+    def plot(self) -> Plot:
+        """Plot the loss and, where it was measured, the accuracy over the steps: `plot_learning` of this history.
+
+        >>> History([2.0, 1.0, 0.5]).plot().title
+        'The loss falls from 2.00 to 0.500'
+        """
+        return plot_learning(self)
+
     def __repr__(self) -> str:
         steps = f"History of {len(self.losses):,} step{'s' * (len(self.losses) != 1)}"
         return f"{steps}, {self.epochs[-1]}" if self.epochs else steps
@@ -108,6 +118,7 @@ def is_correct(output: Any, target: Any) -> bool:
     Several outputs: the largest is the target's class, or the largest of its probabilities. One output: it is positive
     for a target of 1, and for one that is a probability above 1/2; negative for a target of -1 or 0.
     """
+    target = target[0] if isinstance(target, Sequence) and len(target) == 1 else target
     try:
         if isinstance(output, Sequence):
             best = max(range(len(output)), key=lambda i: float(output[i]))
@@ -377,7 +388,7 @@ class _Hunt:
     def _gradient(self, rows: Sequence[int], error: ValueError) -> Exception:
         """A finite loss with a gradient that is not, found in the same way; else the error as it is."""
         assert self.eager.optimizer is not None
-        if all(isfinite(parameter.grad) for parameter in self.eager.optimizer.parameters):
+        if all(p.grad is None or isfinite(p.grad) for p in self.eager.optimizer.parameters):
             return error
         try:
             with detect_anomaly():
@@ -452,7 +463,7 @@ def _rule(
 
 def _samples(name: str, data: Any) -> list[Sample]:
     """The samples as a list of pairs. A pair of arrays is taken apart into its rows."""
-    if isinstance(data, tuple) and len(data) == 2 and all(isinstance(x, list) or hasattr(x, "__array__") for x in data):
+    if _is_two_columns(data):
         xs, ys = (_rows(part) for part in data)
         if len(xs) != len(ys):
             raise ValueError(
@@ -462,16 +473,35 @@ def _samples(name: str, data: Any) -> list[Sample]:
     samples = listed(name, data, "(inputs, target) pairs, or as two arrays")
     if not samples:
         raise ValueError(f"expected {name} as at least one (inputs, target) pair, got none")
-    for sample in samples:
+    for i, sample in enumerate(samples):
         if not isinstance(sample, Sequence) or isinstance(sample, str) or len(sample) != 2:
-            raise ValueError(f"expected {name} as (inputs, target) pairs, got {shown(sample)}")
+            raise ValueError(
+                f"expected {name} as (inputs, target) pairs, or as two arrays, (inputs, targets); got {shown(sample)}"
+            )
+        if hasattr(sample[0], "__array__") or hasattr(sample[1], "__array__"):  # as of zip(X, Y)
+            samples[i] = _plain(sample[0]), _plain(sample[1])
     return samples
+
+
+def _is_two_columns(data: Any) -> bool:
+    """Whether it is (inputs, targets), each with a row for every sample, and not two (input, target) pairs."""
+    if not isinstance(data, tuple) or len(data) != 2 or any(isinstance(x, str) for x in data):
+        return False
+    if all(isinstance(x, list) or hasattr(x, "__array__") for x in data):
+        return True
+    columns = all(isinstance(x, Sequence) or hasattr(x, "__array__") for x in data)
+    return columns and any(hasattr(x, "__array__") or len(x) != 2 for x in data)
+
+
+def _plain(x: Any) -> Any:
+    """An array as nested lists, a number of NumPy's as Python's own; anything else as it is."""
+    return x.tolist() if hasattr(x, "__array__") and hasattr(x, "tolist") else x
 
 
 def _rows(part: Any) -> list[Any]:
     """An array's rows as lists of Python's own numbers."""
-    if isinstance(part, list):
-        return part
+    if not hasattr(part, "__array__"):
+        return [_plain(row) for row in part]
     array = require("numpy", extra="compiled").asarray(part)
     if not array.ndim:
         raise TypeError(f"expected an array with a row for each sample, got one number: {shown(part)}")

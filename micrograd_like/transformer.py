@@ -272,6 +272,9 @@ class GPT(Module):
             raise ValueError(f"expected from 1 to {longest} tokens, got {len(tokens)}")
         return [self.norm(_added(self.token(token), self.place(t))) for t, token in enumerate(tokens)]
 
+    def _example(self) -> tuple[Any, ...]:
+        return ([0] * len(self.place.weight),)
+
     def __repr__(self) -> str:
         tokens, width = len(self.token.weight), len(self.token.weight[0])
         return f"GPT({tokens}, block={len(self.place.weight)}, width={width}, layers={len(self.blocks)})"

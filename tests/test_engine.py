@@ -365,9 +365,63 @@ def test_a_neuron_takes_values_and_numbers_anywhere(xs: list[float], data: st.Da
                 x.zero_grad()
 
 
-def test_a_layer_refuses_a_single_number() -> None:
-    with pytest.raises(TypeError, match=r"expected the inputs as a sequence of numbers, got float: 1.0"):
-        Neuron(1)(1.0)  # type: ignore[arg-type]
+def test_a_layer_of_one_input_takes_a_single_number() -> None:
+    neuron = Neuron(1, rng=0)
+    assert neuron(2.0).data == neuron([2.0]).data == neuron(2).data == neuron(Value(2.0)).data
+    with pytest.raises(ValueError, match="expected 2 inputs, one for each weight, got 1"):
+        Neuron(2)(1.0)
+    with pytest.raises(TypeError, match=r"expected the inputs as a sequence of numbers, got NoneType: None"):
+        Neuron(1)(None)  # type: ignore[arg-type]
+
+
+def test_several_samples_at_once_are_told_to_come_one_by_one() -> None:
+    for rows in ([[1.0, 2.0]], [[1.0], [2.0]], np.ones((2, 2))):
+        with pytest.raises(TypeError, match=r"the numbers of one sample .*: \[model\(x\) for x in rows\]"):
+            Neuron(2)(rows)
+
+
+def test_a_row_of_an_array_is_a_sample() -> None:
+    neuron = Neuron(2, rng=0)
+    for kind in (np.float64, np.float32, np.int8, object):
+        assert neuron(np.array([1, 2], dtype=kind)).data == neuron([1.0, 2.0]).data
+    out = neuron(np.array([Value(1.0), Value(2.0)]))
+    assert out.data == neuron([1.0, 2.0]).data
+
+
+def test_a_gradient_of_none_is_none_yet() -> None:
+    def gradients(forget: Any) -> list[Any]:
+        x, y, z = Value(0.5, label="x"), Value(-2.0, label="y"), Value(3.0, label="z")
+        for value in (x, y, z):
+            value.grad = forget
+        w = [Value(0.25), Value(4.0)]
+        w[1].grad = forget
+        out = x * y + x * x + dot(w, [y, x], z) + ops.where(x, y, z) + ops.max(x, y, z) + (-x) + y.relu()
+        out.backward()
+        out.backward()
+        return [v.grad for v in (x, y, z, *w)]
+
+    assert gradients(None) == gradients(0)
+    alone, unused = Value(2.0), Value(1.0)
+    alone.grad = unused.grad = None
+    alone.backward()
+    assert alone.grad == 1.0
+    (ops.relu(unused - 1.0) * alone).backward()
+    assert unused.grad is None  # no gradient flows through a closed ReLU
+    assert not unused.has_gradient
+    assert alone.grad == 1.0
+
+
+def test_a_rule_with_a_mistake_is_not_taken_for_a_gradient_of_none() -> None:
+    wrong = ops.row("wrong_test", "wrong", lambda x: x, lambda g, out, x: None + g)
+    try:
+        x = Value(1.0)
+        with pytest.raises(TypeError, match="unsupported operand"):
+            wrong(x).backward()
+        x.grad = None
+        with pytest.raises(TypeError, match="unsupported operand"):
+            wrong(x).backward()
+    finally:
+        del ops.TABLE["wrong_test"]
 
 
 def test_a_layer_refuses_inputs_of_the_wrong_length() -> None:

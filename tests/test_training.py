@@ -342,7 +342,7 @@ def test_data_may_be_a_pair_of_arrays(pair, compiled):
         ((np.zeros((3, 1)), np.array(1.0)), TypeError, "expected an array with a row for each sample, got one number"),
         (np.array(1.0), TypeError, r"expected data as \(inputs, target\) pairs, or as two arrays, got ndarray"),
         (3, TypeError, r"expected data as \(inputs, target\) pairs, or as two arrays, got int: 3"),
-        (["ab"], ValueError, r"expected data as \(inputs, target\) pairs, got 'ab'"),
+        (["ab"], ValueError, r"expected data as \(inputs, target\) pairs, .*; got 'ab'"),
     ],
 )
 def test_data_that_are_no_samples_are_named(data, error, message):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, KeysView
+from collections.abc import Callable, Iterable, KeysView, Mapping
 from typing import Any, Literal
 
 from micrograd_like import graph
+from micrograd_like.caller import variables
 from micrograd_like.checks import a_function, instance, listed, shown, whole_number
 from micrograd_like.drawing.cards import column_sizes, port_text, title_lines
 from micrograd_like.drawing.effects import ByShare, Highlight, Style, direction
@@ -61,6 +62,7 @@ def draw_dot(
     style: Callable[[Scene], Style] = Style,
     highlight: Value | str | None = None,
     report: Any = None,
+    names: Mapping[str, Any] | Literal["caller"] | None = None,
 ) -> Drawing:
     """Draw what a value was computed from: every number with its gradient, every edge with its derivative.
 
@@ -97,6 +99,8 @@ def draw_dot(
         highlight: a number, or its label, whose paths to the root are lit, each edge with its local derivative, with the
             product of the path (or the sum of the products) beside it; everything else is faded.
         report: an explained step (`micrograd_like.explain.explain_step`), to colour the parameters by their shares.
+        names: names to Values, and to lists of them, for what has no label; "caller" for the variables of the program that
+            calls. A Value keeps the label that it gets this way.
 
     Raises:
         TypeError: the root is not a Value, or the report is none.
@@ -107,6 +111,8 @@ def draw_dot(
             from.
     """
     _check_root(root)
+    if names is not None:
+        _name(root, variables() if isinstance(names, str) and names == "caller" else names)
     if not isinstance(rankdir, str) or rankdir not in SIDES:
         raise ValueError(f"unknown rankdir {rankdir!r:.60}; expected one of {', '.join(SIDES)}")
     if depth is not None and (not isinstance(depth, str) or depth not in DEPTHS):
@@ -155,6 +161,23 @@ def draw_dot(
 def _check_root(root: Any) -> None:
     if type(root) is not Value:
         raise TypeError(f"expected a Value to draw, got {type(root).__name__}: {root!r:.60}")
+
+
+def _name(root: Value, names: Any) -> None:
+    """Label what has no label by the names that lead to it; of several the first."""
+    if not isinstance(names, Mapping):
+        raise TypeError(f"expected names as 'caller' or as a mapping of names to Values, got {shown(names)}")
+    unnamed = {node for node in graph.nodes(root) if not node.label}
+    for name, thing in names.items():
+        if not isinstance(name, str) or name.startswith("_"):  # such as a notebook's `_`, its last result
+            continue
+        items = [(name, thing)]
+        if isinstance(thing, (list, tuple)):
+            items = [(f"{name}[{i}]", x) for i, x in enumerate(thing)]
+        for path, x in items:
+            if type(x) is Value and x in unnamed:
+                unnamed.discard(x)
+                x.label = path
 
 
 def _check_shape(shape: Any, depth: str | None) -> tuple[int, int] | None:

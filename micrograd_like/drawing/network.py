@@ -175,7 +175,7 @@ class _Grouping:
 
 def _chosen(groups: list[_Group], roles: Roles, max_edges: int | None, root: str) -> Scene:
     """The scene of the boxes and of the arrows that stay legible; the weakest are counted in their box."""
-    backpropagated = type(roles.root.grad) is not int
+    backpropagated = roles.root.has_gradient
     fan_ins: dict[str, list[int]] = {}
     for group in groups:
         fan_ins.setdefault(parent(group.path), []).append(sum(map(_is_port, group.bundles.items())))
@@ -237,7 +237,7 @@ def _strongest(bundles: list[_Bundle], most: int, backpropagated: bool) -> tuple
     """Those to draw, in their order, and how many are left out: all when they are few, else those of most effect."""
     if len(bundles) <= most:
         return bundles, 0
-    strengths = {id(b): abs(as_float(w.grad if backpropagated else w.data)) for b in bundles for w in b.weights}
+    strengths = {id(b): abs(as_float((w.grad or 0) if backpropagated else w.data)) for b in bundles for w in b.weights}
     ranked = sorted(bundles, key=lambda bundle: -strengths[id(bundle)])
     chosen = {id(bundle) for bundle in ranked[:most] if strengths[id(bundle)] != 0}
     return [bundle for bundle in bundles if id(bundle) in chosen], len(bundles) - len(chosen)

@@ -627,8 +627,8 @@ def plot_weights(
         kinds = [
             Pictures("moved", moved, "how far the weight has moved: light is up, dark is down, grey has not moved")
         ]
-    if gradients and any(type(w.grad) is not int for row in rows for w in row):
-        slopes = [[as_float(w.grad) for w in row] for row in rows]
+    if gradients and any(w.has_gradient for row in rows for w in row):
+        slopes = [[as_float(w.grad or 0) for w in row] for row in rows]
         kinds.append(
             Pictures(
                 "gradients", slopes, "raising an orange weight raises the loss, raising a blue one lowers it", EFFECTS

@@ -81,6 +81,14 @@ class Drawing(graphviz.Digraph):  # type: ignore[misc]  # graphviz ships no type
         path.write_bytes(picture)
         return str(path)
 
+    def render(self, *args: Any, cleanup: bool = True, **options: Any) -> str:
+        """Write the picture; graphviz's `render`, but the DOT text that it is made from does not stay beside it."""
+        return str(super().render(*args, cleanup=cleanup, **options))
+
+    def view(self, *args: Any, cleanup: bool = True, **options: Any) -> str:
+        """Write the picture and open it; graphviz's `view`, with the DOT text gone as in `render`."""
+        return str(super().view(*args, cleanup=cleanup, **options))
+
     def layout(self) -> Layout:
         """Where each box, port, image and edge of the drawing is, in plain numbers.
 

@@ -161,7 +161,7 @@ class Roles:
 
     def gradient(self, node: Value) -> Number | None:
         """Its gradient, None where no backward pass came by. A pass that has been at the root counts for all nodes."""
-        never = type(node.grad) is int and type(self.root.grad) is int
+        never = not node.has_gradient and not self.root.has_gradient
         return None if node.grad is None or never else node.grad
 
     def role(self, node: Value, is_leaf: bool) -> str:

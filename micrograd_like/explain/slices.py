@@ -32,6 +32,7 @@ from micrograd_like.explain.report import (
     signed,
 )
 from micrograd_like.ieee import Number, as_float, number
+from micrograd_like.optim import Optimizer
 
 
 @dataclass(frozen=True, repr=False)
@@ -213,7 +214,7 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
     Without a span it reaches as far as the parameter is large, at least 1, and half as far again as the step, if one is
     asked for.
 
-    With a learning rate the step that this parameter would make is part of the answer, at its predicted and its true
+    With a learning rate, or an optimizer that has one, the step that this parameter would make is part of the answer, at its predicted and its true
     height. Costs an evaluation of what depends on the parameter for each point, and a few for each kink.
 
     >>> w = Value(1.0, label="w")
@@ -232,7 +233,7 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
         span = in_carrier(number(check_positive("span", span)), node.data)
     points = whole_number("points", points, at_least=3, at_most=MOST)
     if lr is not None:
-        lr = in_carrier(number(check_positive("lr", lr)), node.data)
+        lr = in_carrier(number(check_positive("lr", _rate(lr))), node.data)
     value, slot = node.data, replay.slots.get(node)
     if slot is None:
         span = _scale(value) if span is None else span
@@ -264,6 +265,11 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
         alone=replay.root_moved(slot, value + step) - loss.data,
         has_path=True,
     )
+
+
+def _rate(lr: Any) -> Any:
+    """The learning rate of an optimizer's next step; a number as it is."""
+    return lr.rates(lr.steps)[0] if isinstance(lr, Optimizer) else lr
 
 
 def _scale(value: Number) -> Number:

@@ -560,7 +560,7 @@ class _Network:
                     if self.layers
                     else [*range(len(optimizer.parameters))]
                 )
-                self.chosen = max(weights, key=lambda w: abs(as_float(optimizer.parameters[w].grad)))
+                self.chosen = max(weights, key=lambda w: abs(as_float(optimizer.parameters[w].grad or 0)))
             try:
                 optimizer.step()
             except ValueError:  # it diverges; the page shows where

@@ -12,7 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from micrograd_like._extras import require
-from micrograd_like.testing.checks import GradcheckError, NondifferentiableError, assert_exact, gradcheck
+from micrograd_like.testing.checks import (
+    GradcheckError,
+    NondifferentiableError,
+    assert_exact,
+    assert_gradients_kept,
+    gradcheck,
+)
 
 if TYPE_CHECKING:
     from micrograd_like.testing.strategies import (
@@ -30,6 +36,7 @@ __all__ = [
     "GradcheckError",
     "NondifferentiableError",
     "assert_exact",
+    "assert_gradients_kept",
     "away_from_kinks",
     "datasets",
     "expressions",

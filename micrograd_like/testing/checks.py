@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
 from micrograd_like import graph, ops
-from micrograd_like.anomaly import describe, recorded_lines
+from micrograd_like.anomaly import LostGradientWarning, describe, detect_anomaly, recorded_lines
 from micrograd_like.checks import a_function, shown, whole_number
 from micrograd_like.engine import Value, gradient
 from micrograd_like.ieee import Number, as_float
@@ -430,6 +431,47 @@ def _local_condition(node: Value, i: int) -> float:
         second = reference.derivative(0, i, j)
         total += abs(as_float(x) * as_float(second.high)) if second else 0.0
     return total if math.isfinite(total) else 0.0
+
+
+def assert_gradients_kept(func: Callable[..., Any], inputs: Any) -> None:
+    """Demand that no gradient is lost on the way: no Value becomes a plain number, and what moves a result has a gradient.
+
+    func is called under `detect_anomaly(lost_gradients=True)`, and once more for each input, which is moved a little: a
+    result that moves, but was not computed from that input, has lost it. That finds `x.data` as well as `math.sin(x)`,
+    where an input's gradient is lost altogether; where a part is, `gradcheck` sees a wrong derivative.
+
+    >>> import math
+    >>> from micrograd_like import Value
+    >>> assert_gradients_kept(lambda x, y: x * y.sin(), [Value(0.5), Value(2.0)])
+    >>> try:
+    ...     assert_gradients_kept(lambda x, y: x * math.sin(y.data), [Value(0.5), Value(2.0)])
+    ... except GradcheckError as error:
+    ...     print(error)
+    the gradient by input 1 is lost: moving it by 0.002 moves output 0 from 0.454649 to 0.454232, which does not depend on it
+
+    Raises:
+        GradcheckError: a gradient is lost; the message names the line, or the input.
+        TypeError: func is no function or returned something else than Values.
+        ValueError: no Value among the inputs, or one that is not finite.
+    """
+    func, given = a_function("func", func), Inputs(inputs)
+    with warnings.catch_warnings(record=True) as found, detect_anomaly(lost_gradients=True):
+        warnings.simplefilter("always")
+        values, results = given.call(func, given.data)
+    for warning in found:
+        if issubclass(warning.category, LostGradientWarning):
+            raise GradcheckError(f"{warning.filename}:{warning.lineno}: {warning.message}")
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    for i, value in enumerate(values):
+        step = as_float(abs(value.data)) / 1000 or 0.001
+        for moved in (value.data + step, value.data - step):
+            data = [*given.data[:i], moved, *given.data[i + 1 :]]
+            for k, (before, after) in enumerate(zip(results, given.call(func, data)[1], strict=True)):
+                if before.data != after.data and value not in graph.leaves(before):
+                    raise GradcheckError(
+                        f"the gradient by {given.names[i]} is lost: moving it by {as_float(moved - value.data):.3g} moves output "
+                        f"{k} from {as_float(before.data):.6g} to {as_float(after.data):.6g}, which does not depend on it"
+                    )
 
 
 def assert_exact(func: Callable[..., Any], inputs: Any) -> None:
