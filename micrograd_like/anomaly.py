@@ -69,6 +69,7 @@ class LostGradientWarning(UserWarning):
     >>> import warnings
     >>> from micrograd_like import Value
     >>> with warnings.catch_warnings(record=True) as found, detect_anomaly(lost_gradients=True):
+    ...     warnings.simplefilter("always")
     ...     y = math.sin(Value(1.0, label="x"))
     >>> found[0].category.__name__
     'LostGradientWarning'

@@ -73,7 +73,7 @@ class History:
         """Plot the loss and, where it was measured, the accuracy over the steps: `plot_learning` of this history.
 
         >>> History([2.0, 1.0, 0.5]).plot().title
-        'The loss falls from 2.00 to 0.500'
+        'The loss falls from 2 to 0.5'
         """
         return plot_learning(self)
 

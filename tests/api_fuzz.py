@@ -29,6 +29,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from decimal import Decimal  # noqa: F401 - the texts below mean it
 from fractions import Fraction  # noqa: F401 - the texts below mean it
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -222,6 +223,10 @@ GOOD: dict[str, Callable[[World], Any]] = {
     "seed": lambda w: 1,
     "seeds": lambda w: 1,
     "shape": lambda w: (1, 2),
+    "set_to_none": lambda w: True,
+    "lost_gradients": lambda w: True,
+    "gradient": lambda w: True,
+    "named": lambda w: 1,
     "shuffle": lambda w: True,
     "since": lambda w: None,
     "span": lambda w: 0.5,
@@ -253,6 +258,19 @@ GOOD: dict[str, Callable[[World], Any]] = {
 }
 # Where one word means different things.
 GOOD_OF: dict[str, Callable[[World], Any]] = {
+    "from_torch.network": lambda w: mg.to_torch(w.model),
+    "to_c.inputs": lambda w: 2,
+    "to_c.name": lambda w: "name",
+    "to_c.program": lambda w: w.model,
+    "to_onnx.dtype": lambda w: "float64",
+    "to_onnx.inputs": lambda w: 2,
+    "to_onnx.program": lambda w: w.model,
+    "save_weights.layout": lambda w: "torch",
+    "Module.inputs": lambda w: [0.5, -1.0],
+    "Layer.inputs": lambda w: [0.5, -1.0],
+    "MLP.inputs": lambda w: [0.5, -1.0],
+    "Neuron.inputs": lambda w: [0.5, -1.0],
+    "draw_dot.names": lambda w: {"name": w.loss},
     "UpTo.longest": lambda w: 4,
     "UpTo.least": lambda w: 2,
     "UpTo.rest": lambda w: 3,
@@ -302,7 +320,7 @@ GOOD_OF: dict[str, Callable[[World], Any]] = {
     "Program.targets": lambda w: [1.0, -1.0],
 }
 THREE = {"where": (1.0, 2.0)}  # what follows the first operand
-THEIRS = {"Plot.savefig.options"}  # handed on to matplotlib as they are
+THEIRS = {"Plot.savefig.options", "Module.__call__.named"}  # handed on to matplotlib as they are
 HANDED_ON = f"{os.sep}matplotlib{os.sep}"  # whose errors about the format of a file are good ones
 # Values that are fine for the function, and never end: a training of 2**40 epochs is what the caller asked for.
 ENDLESS = {"epochs", "n_samples"}
@@ -385,6 +403,7 @@ OBJECTS: dict[str, Callable[[World], Any]] = {
     "Expression": lambda w: testing.Expression((1.0,), ((mg.exp, (0,)),)),
 }
 OPERATORS = ["add", "sub", "mul", "truediv", "pow", "lt", "le", "gt", "ge", "eq"]
+OF_TORCH = {"from_torch", "to_torch"}  # which the dev extra does not bring
 NOT_OURS = {"Drawing"}  # graphviz's own methods
 # Arguments with a default that does not fit the other good ones.
 TOGETHER = {
@@ -408,7 +427,7 @@ def targets() -> list[Target]:
         scope = importlib.import_module(f"micrograd_like.{module}".rstrip("."))
         for name in NAMES.get(module) or scope.__all__:
             held = getattr(scope, name)
-            if not callable(held) or name in found:
+            if not callable(held) or name in found or (name in OF_TORCH and find_spec("torch") is None):
                 continue
             if isinstance(held, type):
                 for target in _of_class(name, held):

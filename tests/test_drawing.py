@@ -544,7 +544,7 @@ class TestRendering:
         assert drawing.render(outfile=tmp_path / "b.svg", cleanup=True) == str(tmp_path / "b.svg")
         assert not (tmp_path / "b.gv").exists()
         svg = (tmp_path / "b.svg").read_text(encoding="utf-8")
-        assert (tmp_path / "a").read_text(encoding="utf-8") == drawing.source
+        assert not (tmp_path / "a").exists()  # the DOT text
         assert drawing.pipe(encoding="utf-8") == drawing._repr_image_svg_xml() == drawing.to_svg() == svg
         assert drawing.save(tmp_path / "c.svg") == str(tmp_path / "c.svg")
         assert (tmp_path / "c.svg").read_text(encoding="utf-8") == svg

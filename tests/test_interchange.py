@@ -347,6 +347,8 @@ def test_what_cannot_be_exported_is_named_and_writes_nothing(tmp_path: Path) -> 
             export(Branches(0), path)
         with pytest.raises(TypeError, match="has its inputs already"):
             export(mg.compile(lambda x: w * x, [w], x=()), path, x=2)
+        with pytest.raises(ValueError, match="a program for samples of one shape"):
+            export(mg.compile(lambda x: mg.mean(x) * w, [w], x=mg.UpTo(3)), path)
     with pytest.raises(ValueError, match="'float32' or 'float64', got 'float16'"):
         mg.to_onnx(mg.MLP(2, [1]), path, dtype="float16")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a program with inputs"):
