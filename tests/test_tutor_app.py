@@ -288,6 +288,23 @@ def test_wide_output_is_not_squeezed_into_half_a_window(known, tmp_path):
     drive([script.read(path)], story, (120, 40))
 
 
+def test_a_wide_graph_is_not_squeezed_either_and_a_resize_finds_the_result_again(known, tmp_path):
+    path = tmp_path / "11_graph.py"
+    chain = "".join(f"x = 2 * x\nx.label = 'number{i}'\n" for i in range(5))
+    path.write_text(f"# %%\nimport micrograd_like as mg\nx = mg.Value(1.0, label='number')\n{chain}" + "# more\n" * 30 +
+                    "mg.show(mg.draw_dot(x), 'chain')\n")  # fmt: skip
+    graph = "number 1 ── number0 2 ── number1 4 ── number2 8 ── number3 16 ── number4 32"
+
+    async def story(reader):
+        await reader.press("enter")
+        for size in ((120, 40), (80, 24), (120, 40)):
+            await reader.pilot.resize_terminal(*size)
+            await reader.settle()
+            assert graph in reader.screen
+
+    drive([script.read(path)], story, (120, 40))
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_a_cell_knows_how_wide_the_page_is(known, tmp_path, size):
     path = tmp_path / "11_wide.py"

@@ -267,9 +267,10 @@ class Reader(Screen[None]):
     def _lay_out(self) -> None:
         """What has come, in the right pane; below the code if it is too wide for that."""
         drawn = [each for each in self.said if each.kind == "picture"]
-        texts = [str(each.what) for each in self.said if each.kind == "output"]
-        texts += [each.what.characters for each in drawn if each.what.characters and not self.pixels]
-        widest = max((len(line) for text in texts for line in text.split("\n") if "  " in line.strip()), default=0)
+        printed = [line for each in self.said if each.kind == "output" for line in str(each.what).split("\n")]
+        lines = [line for line in printed if "  " in line.strip()]  # of a table: prose may wrap
+        lines += [line for each in drawn if not self.pixels for line in each.what.characters.split("\n")]
+        widest = max(map(len, lines), default=0)
         self.set_class(self.has_class("-wide") and widest > self.size.width * 10 // 21 - 6, "-stacked")
         self._show_right(True)
         before = [
@@ -295,6 +296,7 @@ class Reader(Screen[None]):
         self.reading.session.columns = self.size.width - MARGINS
         if self.said:
             self.call_after_refresh(self._lay_out)
+            self._when_laid_out(self._to_result)
         else:
             self.call_after_refresh(self._show_right, False)
 
