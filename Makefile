@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster-demo play test check lint types coverage doctests demos notebooks pictures bench hunt mutants ulps clean
+.PHONY: help demo cluster-demo play test check lint types coverage doctests demos notebooks docs pictures bench hunt mutants ulps clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,6 +44,10 @@ notebooks: $(VENV)/notebooks.ok ## turn the chapters into executed notebooks, in
 	@for demo in demos/[0-9]*.py; do \
 		$(BIN)/jupytext --quiet --to ipynb --set-kernel python3 --execute --run-path . --output out/notebooks/$$(basename $$demo .py).ipynb $$demo \
 		&& echo out/notebooks/$$(basename $$demo .py).ipynb || exit 1; done
+
+docs: $(VENV)/docs.ok ## build the site, with executed chapters and live pages: out/docs/index.html
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs out/docs
+	@echo out/docs/index.html
 
 pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/pictures; without a PATH, so never by a system Graphviz
 	@PATH= $(BIN)/python docs/hero.py

@@ -232,7 +232,7 @@ The loops happen to be nearly Python. So we need not believe that they are the n
 # %%
 pixels, target = train[0]
 p, x, v = [parameter.data for parameter in model.parameters()], [*pixels, *target], {}
-exec(str(program), {"p": p, "x": x, "v": v, "relu": mg.relu, "exp": exp, "log": log, "neg": neg})
+exec(str(program), {"p": p, "x": x, "v": v, "relu": mg.relu, "exp": exp, "log": log, "neg": neg, "where": mg.where})
 *_, from_the_print = v.values()
 eager_loss = loss_by_hand(pixels, target).data
 print(f"loss of the first picture: the printed loops {from_the_print:.12f}, the engine {eager_loss:.12f}")

@@ -9,12 +9,11 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-import jupytext
 import pytest
 from nbclient import NotebookClient
 
+from docs import chapters
 from micrograd_like import cli
-from micrograd_like.compiler.native import CACHE_VARIABLE
 from micrograd_like.drawing.show import FOLDER
 from micrograd_like.tutor import script
 from micrograd_like.tutor.answers import is_guess, judge
@@ -40,11 +39,11 @@ def pinned() -> bool:
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_a_chapter_executes_as_a_notebook_and_draws_the_committed_pictures(chapter: Path, tmp_path: Path) -> None:
-    notebook = jupytext.read(chapter)
-    # Without a PATH there is no system Graphviz, whose layouts differ from version to version.
-    environment = os.environ | {FOLDER: str(tmp_path), "PATH": "", CACHE_VARIABLE: "off"}
+    notebook = chapters.read(chapter.read_text(encoding="utf-8"))
+    environment = os.environ | chapters.ENVIRONMENT | {FOLDER: str(tmp_path)}
     resources = {"metadata": {"path": str(tmp_path)}}
-    NotebookClient(notebook, kernel_name="python3", timeout=600, resources=resources).execute(env=environment)
+    NotebookClient(notebook, timeout=600, record_timing=False, resources=resources).execute(env=environment)
+    chapters.keep(notebook, chapter)  # the site shows what was executed here
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", ())]
     made = sorted(tmp_path.glob("*.svg"))
     assert all(picture.stat().st_size < LARGEST_PICTURE for picture in made)
