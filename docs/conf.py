@@ -16,7 +16,6 @@ import micrograd_like
 
 project = "micrograd_like"
 author = "the authors of micrograd_like"
-project_copyright = "MIT licence"
 release = version = micrograd_like.__version__
 
 extensions = [
@@ -47,7 +46,6 @@ myst_heading_anchors = 3
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # signatures stay readable; the text gives shapes and units
-autodoc_class_signature = "separated"
 add_module_names = False
 default_role = "py:obj"  # `name` in a docstring is a link where there is something of that name, else code
 python_display_short_literal_types = True
@@ -62,6 +60,9 @@ html_theme = "furo"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sphinx = False
+html_show_copyright = False
+html_show_search_summary = False  # a browser does not let a page from the file system read others
+pygments_dark_style = "a11y-high-contrast-dark"
 html_copy_source = False
 html_math_renderer = "mathml"
 html_theme_options: dict[str, Any] = {

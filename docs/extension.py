@@ -69,12 +69,13 @@ def markup(text: str) -> str:
 
 def plain_text(lines: list[str]) -> None:
     """Keep in place what a docstring sets apart by its layout: examples, and formulas that are indented."""
-    example = formula = False
+    lines[:] = "\n".join(lines).split("\n")  # napoleon's errors are several lines in one
+    example = formula = fields = False
     for place, line in enumerate(lines):
         words = line.strip()
         example = words.startswith(">>>") or (example and bool(words))
-        if not words.startswith(":"):  # a field that napoleon has made
-            formula = line.startswith("    ") if words else formula
+        fields = fields or words.startswith(":")  # napoleon has made them of the arguments and errors, which come last
+        formula = bool(words) and line.startswith("    ") and not fields
         if example or formula or not words:
             continue
         field = re.match(r"(\s*(?:\*|:\w+(?: [^:]*)?:) ?)?(.*)", line)

@@ -35,9 +35,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             time.sleep(0.5)
     else:
         command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "--quiet"]
-        built = subprocess.run([*command, "docs", str(folder)], cwd=ROOT, capture_output=True, text=True)
-        done.write_text(built.stderr if built.returncode else "", encoding="utf-8")
-    complaints = [line for line in done.read_text(encoding="utf-8").splitlines() if "WARNING: " in line or "rror" in line]
+        outcome = "the build was interrupted"
+        try:
+            built = subprocess.run([*command, "docs", str(folder)], cwd=ROOT, capture_output=True, text=True)
+            outcome = built.stderr if built.returncode else ""
+        finally:
+            done.write_text(outcome, encoding="utf-8")
+    complaints = [
+        line for line in done.read_text(encoding="utf-8").splitlines() if "WARNING: " in line or "rror" in line
+    ]
     assert not done.stat().st_size, "\n".join(complaints)
     yield folder
 
@@ -55,13 +61,16 @@ def test_every_page_works_without_a_network_and_fits_every_width(site: Path, bro
         with opened(browser, viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
             for path in found:
                 page.goto(path.as_uri())
-                for frame in page.locator("iframe").all():  # live pages wait until they are looked at
+                # Live pages wait until they are looked at.
+                for frame in page.locator("iframe").all() if width == WIDTHS[0][0] else ():
                     frame.scroll_into_view_if_needed()
                     frame.content_frame.locator("svg, canvas").first.wait_for(state="attached")
                 beyond = page.evaluate("document.documentElement.scrollWidth - innerWidth")
                 if beyond > 0:
                     too_wide.append((path.name, width, beyond))
-                broken = page.evaluate("[...document.images].filter(x => x.complete && !x.naturalWidth).map(x => x.src)")
+                broken = page.evaluate(
+                    "[...document.images].filter(x => x.complete && !x.naturalWidth).map(x => x.src)"
+                )
                 assert not broken, path.name
     assert not too_wide
 
@@ -85,7 +94,8 @@ def test_the_search_finds_what_is_looked_for(site: Path, browser: Any) -> None: 
     with opened(browser) as page:
         page.goto((site / "search.html").as_uri() + "?q=curvature")
         page.locator("ul.search li").first.wait_for()
-        assert page.locator("ul.search li").count() > 1
+        found = page.locator("ul.search li").all_inner_texts()
+        assert any("Shares that add up" in line for line in found)
 
 
 def test_formulas_are_drawn_by_the_browser_itself(site: Path, browser: Any) -> None:  # noqa: F811
@@ -94,7 +104,7 @@ def test_formulas_are_drawn_by_the_browser_itself(site: Path, browser: Any) -> N
         assert len(boxes) > 5
         assert all(width > 3 for width in boxes)
         assert page.locator("math merror").count() == 0
-        assert "\\" not in page.locator("math").first.inner_text()
+        assert "\\" not in page.locator("math").first.text_content()
 
 
 def test_the_reference_has_every_public_name(site: Path) -> None:
