@@ -7,12 +7,10 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
 from browser import REQUIRED, browser, opened  # noqa: F401 - `browser` is a fixture
 from test_docstrings import public_names
 
@@ -21,7 +19,7 @@ WIDTHS = ((390, "dark"), (1024, "light"), (1440, "dark"))
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built once, also where several processes run tests; what they have executed of chapters is reused."""
     if os.environ.get(REQUIRED) != "required":
         pytest.importorskip("myst_nb", reason="the extra `docs` is not installed")
@@ -45,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         line for line in done.read_text(encoding="utf-8").splitlines() if "WARNING: " in line or "rror" in line
     ]
     assert not done.stat().st_size, "\n".join(complaints)
-    yield folder
+    return folder
 
 
 def pages(site: Path) -> list[Path]:
