@@ -11,7 +11,7 @@ from micrograd_like.checks import whole_number
 
 
 class UpTo:
-    """The shape of an input whose length differs from sample to sample, such as a text: from `least` to `longest`.
+    """Let an input's length differ from sample to sample, as a text's does: from `least` to `longest`.
 
     A program takes samples of different lengths in one call, and a shorter one costs less. It computes for each what the
     function computes for a list of this length. All inputs of such a shape have the same length in a sample.
