@@ -71,7 +71,7 @@ def adjoint(
     """
     builder = _Builder(constants, careful)
     sweep = builder.reverse(terms, ())
-    sweep, zeroed = settle(sweep, builder.contributions, seed)
+    sweep, zeroed = settle(sweep, builder.contributions, seed, terms)
     return Adjoint(sweep, tuple(builder.contributions), builder.temporaries, seed, zeroed)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from micrograd_like.compiler import emit
 from micrograd_like.compiler.adjoint import Adjoint, adjoint
 from micrograd_like.compiler.gradients import contributions
-from micrograd_like.compiler.loops import For, Table, Term
+from micrograd_like.compiler.loops import Choice, For, Table, Term
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.memory import Layout, Memory, Shape
 from micrograd_like.compiler.spaces import (
@@ -55,11 +55,14 @@ class Parts:
     constants: list[float]
     outputs: int
     text: str = ""  # the loops as pseudo-code
+    irregular: bool = field(
+        init=False, repr=False
+    )  # whether some of it has no pattern: code that takes long to optimize
     rows: list[int] = field(init=False, repr=False)  # all tables' rows, one after the other
     tables: dict[int, int] = field(init=False, repr=False)  # where each starts, by its id
 
     def __post_init__(self) -> None:
-        self.rows, self.tables = [], {}
+        self.rows, self.tables, self.irregular = [], {}, False
         for nests in (self.shared, self.sample):
             self._collect(nests.forward)
             self._collect(nests.backward.sweep)
@@ -79,6 +82,7 @@ class Parts:
             if isinstance(term, For):
                 self._collect(term.body)
             elif isinstance(term, Table):
+                self.irregular |= not isinstance(term, Choice)
                 self.tables[id(term)] = len(self.rows)
                 width = term.width
                 for row in term.rows:

@@ -90,7 +90,7 @@ class Machine:
         """(lanes, the address of the code) for mini-batches of that size."""
         lanes = next((n for n in sorted(self.shapes) if n >= batch), max(self.shapes))
         text = lambda: block_module(self.parts, self.shapes[lanes], self.check)  # noqa: E731
-        return lanes, self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.rows).address
+        return lanes, self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.irregular).address
 
     def step(self, optimizer: Optimizer, rates: int) -> int:
         """The address of an optimizer's step. Raises TraceError for a rule that cannot be recorded."""

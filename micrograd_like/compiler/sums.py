@@ -28,13 +28,16 @@ from micrograd_like.compiler.spaces import ADJOINT
 
 
 def settle(
-    sweep: Sequence[Term], contributions: Sequence[Term], seed: int | None
+    sweep: Sequence[Term], contributions: Sequence[Term], seed: int | None, forward: Sequence[Term] = ()
 ) -> tuple[tuple[Term, ...], tuple[int, ...] | None]:
     """(the sweep with its sums, the slots whose adjoints must be zero before it; None for all).
 
     `seed`: the only slot whose adjoint is given before the sweep; None where others may be, or are not known.
+    `forward`: the loops of which it is the sweep.
     """
-    terms = [_split_choice(term) if isinstance(term, Choice) else part for term in sweep for part in distributed(term)]
+    if seed is not None and len(sweep) == len(forward) == 1 and isinstance(sweep[0], Choice):
+        return (_of_each_length(sweep[0], forward[0], seed),), ()
+    terms = [part for term in sweep for part in distributed(term)]
     if seed is None or any(isinstance(term, Table) for term in terms):
         return tuple(_summed(term) for term in terms), None
     before = [Access(Ref(ADJOINT, seed), "write", ())]
@@ -62,13 +65,58 @@ def settle(
     return tuple(settled), tuple(sorted(touched - first - {seed}))
 
 
-def _split_choice(choice: Choice) -> Choice:
-    """The terms for each length, distributed and their accumulations as sums."""
+def _of_each_length(sweep: Choice, forward: Choice, seed: int) -> Choice:
+    """The sweep for samples of different lengths. It begins with loops that make zero what must be, as far as it goes.
+
+    An accumulation that is the first to touch a node's adjoints, and that goes over all of them, sets them instead.
+    """
     bodies = []
-    for body, ((low, high),) in zip(choice.bodies, choice.bounds, strict=True):
-        parts = [part for term in body for part in distributed(term, ((low, high),))]
-        bodies.append(tuple(_summed(part, (high + 1,)) for part in parts))
-    return replace(choice, bodies=tuple(bodies))
+    for body, statements, ((low, high),) in zip(sweep.bodies, forward.bodies, sweep.bounds, strict=True):
+        around, lengths = ((low, high),), high + 1
+        nodes = [s for s in _statements(statements, (lengths,)) if s[0].space == ADJOINT and s[0].base != seed]
+        left = {_region(*node) for node in nodes}
+        before = [Access(Ref(ADJOINT, seed, (0,)), "write", around)]
+        settled = []
+        for term in [part for each in body for part in distributed(each, around)]:
+            trips, inner = _accumulation(term, (lengths,))
+            ranges = [(0, n - 1) for n in trips]
+            region = None if inner is None else _region(inner.target, trips)
+            if (
+                inner is not None
+                and region in left
+                and not any(may_alias(inner.target, a.ref, ranges, a.ranges, 1) for a in before)
+                and (fresh := _summed(term, (lengths,), fresh=True)) is not term
+            ):
+                left.remove(region)
+                settled.append(fresh)
+            else:
+                settled.append(_summed(term, (lengths,)))
+            before += [a for a in accesses([term], around) if a.ref.space == ADJOINT]
+        zeros = [wrapped(trips[1:], Assign(ref, False, (0.0,))) for ref, trips in nodes if _region(ref, trips) in left]
+        bodies.append((*zeros, *settled))
+    return replace(sweep, bodies=tuple(bodies))
+
+
+def _statements(terms: Sequence[Term], trips: tuple[int, ...]) -> Iterator[tuple[Ref, tuple[int, ...]]]:
+    """(the adjoints of what it computes, the trips of the loops around it) of each active statement."""
+    for term in terms:
+        if isinstance(term, For):
+            yield from _statements(term.body, (*trips, term.trips))
+        elif (space := term.out.space.gradient) is not None:
+            yield Ref(space, term.out.base, term.out.coefs), trips
+
+
+def _region(ref: Ref, trips: Sequence[int]) -> object:
+    """What addresses a loop nest goes over, the outermost counter being a length; None where that is not plain to see."""
+    moving = [0, *[d for d in range(1, len(trips)) if ref.coefs[d]]]
+    bounds = []
+    for d in moving[1:]:
+        n = trips[d]
+        slope = (*n.coefs, *[0] * len(trips)) if isinstance(n, Bound) else (0,) * len(trips)
+        if any(slope[x] for x in range(len(trips)) if x not in moving):
+            return None
+        bounds.append((ref.coefs[d], n.base if isinstance(n, Bound) else n, tuple(slope[x] for x in moving)))
+    return ref.base, ref.coefs[0], tuple(bounds)
 
 
 def distributed(term: Term, around: tuple[Range, ...] = ()) -> Iterator[Term]:
