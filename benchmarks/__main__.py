@@ -1,4 +1,4 @@
-"""`python -m benchmarks` runs them all; `python -m benchmarks eager`, `cluster`, `compiled` or `player` one of them."""
+"""`python -m benchmarks` runs them all; `eager`, `cluster`, `compiled`, `language` or `player` behind it one of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("which", nargs="?", choices=("eager", "cluster", "compiled", "player"), help="all by default")
+    which = ("eager", "cluster", "compiled", "language", "player")
+    parser.add_argument("which", nargs="?", choices=which, help="all by default")
     parser.add_argument("--write", type=Path, help="a folder for benchmarks.md, benchmarks.svg and cluster_speed.md")
     options = parser.parse_args()
     if options.which in (None, "eager"):
@@ -27,13 +28,16 @@ def main() -> None:
         from benchmarks import cluster
 
         cluster.main(options.write)
-    if options.which in (None, "compiled"):
+    if options.which in (None, "compiled", "language"):
         from benchmarks.race import single_thread
 
         single_thread()  # before the peers are imported
-        from benchmarks import compiled
+        from benchmarks import compiled, language
 
-        compiled.main(options.write)
+        if options.which != "language":
+            compiled.main(options.write)
+        if options.which != "compiled":
+            language.main()
 
 
 if __name__ == "__main__":

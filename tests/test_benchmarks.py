@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import micrograd_like as mg
+from benchmarks import language
 from benchmarks.eager import ClosureValue, gpt
 from benchmarks.peers import C, Eager, NumPy, Ours, Task, entered
 from benchmarks.race import Contestant, duration, race, times
@@ -54,6 +56,26 @@ def test_a_peer_that_is_wrong_or_missing_is_found_out(capsys: pytest.CaptureFixt
     assert "(left out: nowhere: not installed)" in capsys.readouterr().out
     with pytest.raises(AssertionError, match="NumPy"):
         entered(task((3, 2, 2), 5), [Eager, Wrong])
+
+
+@pytest.mark.parametrize("letters", [3, 9])
+def test_every_peer_computes_the_same_language_model(letters: int) -> None:
+    texts = language.Texts(2, letters)
+    program = mg.compile(texts.loss, texts.model.parameters(), cached=False, x=letters, y=letters)
+    peers = language.entered(texts, program)  # it compares them
+    assert {"compiled", "eager"} <= peers.keys()
+
+
+def test_c_trains_the_language_model_as_the_compiled_program_does() -> None:
+    texts = language.Texts(4, 3)
+    try:
+        reference = language.C(texts)
+    except ImportError as missing:
+        pytest.skip(str(missing))
+    program = mg.compile(texts.loss, texts.model.parameters(), cached=False, x=3, y=3)
+    losses: Any = language.Ours(texts, program).training()()
+    assert reference.training()() == pytest.approx(losses[-1], rel=1e-9)
+    np.testing.assert_allclose(reference.p, program.theta(), rtol=1e-6, atol=1e-9)
 
 
 def test_a_race_gives_each_contestant_a_ratio_to_the_first() -> None:
