@@ -30,6 +30,7 @@ from micrograd_like.compiler.spaces import (
     SHARED_GRADIENT,
     TEMPORARY,
 )
+from micrograd_like.compiler.trace import LENGTH
 
 
 @dataclass
@@ -169,6 +170,9 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
             for lane in range(lanes):
                 x = e.lane(value, lane)
                 row = e.put(f"add nsw i64 {first}, {lane}")
+                if LENGTH in parts.shapes and lanes > 1:  # behind the last one of a length are others
+                    e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
+                    row = e.put(f"call i64 @llvm.smin.i64(i64 {row}, i64 {e.put('sub nsw i64 %last, 1')})")
                 place = e.put(f"add nsw i64 {e.put(f'mul nsw i64 {row}, {parts.outputs}')}, {k}")
                 e.do(f"store double {x}, ptr {e.at('double', '%out', place)}, align 8")
         for start, count in _runs(sample.backward.zeroed, sample.slots):

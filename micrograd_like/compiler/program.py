@@ -480,7 +480,7 @@ class Program:
         """(mean loss, gradient, outputs where they are wanted)."""
 
         def result(space: Workspace) -> tuple[float, Any, Any]:
-            outputs = space.outputs[: count or 1].copy() if with_outputs else None
+            outputs = space.outputs_of(count) if with_outputs else None
             return space.losses.item(0), space.gradient.copy(), outputs
 
         found: tuple[float, Any, Any] = self._run(GRADIENT, arrays, count, at, result, n_jobs)
@@ -490,7 +490,7 @@ class Program:
         self, inputs: Sequence[Any], named: Mapping[str, Any], at: Any = None, n_jobs: int | None = None
     ) -> Any:
         arrays, count = self._arrays(inputs, named)
-        return self._run(FORWARD, arrays, count, at, lambda space: space.outputs[: count or 1].copy(), n_jobs)
+        return self._run(FORWARD, arrays, count, at, lambda space: space.outputs_of(count), n_jobs)
 
     def _ready(self, *, careful: bool = False) -> Machine:
         """The machine; the careful one where the other's gradient is nan."""

@@ -274,10 +274,11 @@ class Workspace:
         """Tell the machine code what to do."""
         batch = batch or count or 1
         per_epoch = -(-count // batch) or 1
-        epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
-        self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
         together = min(batch, count)
         size = max(together, whole)  # of the batch: shards and lanes are those of the whole one
+        orders = self.by_length(arrays, batch, shard_size(self.machine.shard, size), orders)
+        epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
+        self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
         shards = -(-together // shard_size(self.machine.shard, size)) or 1
         threads = min(threads, shards) if together * self.machine.work >= self.machine.alone else 1
         chunk = 1 << 62
@@ -290,7 +291,7 @@ class Workspace:
         self.helpers = threads - 1
         self.furnish(threads, depth, 1 if threads == 1 else -(-shards // chunk))
         self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
-        lanes, block = self.machine.block(1 if self.mixed(arrays) else size) if arrays else (1, 0)
+        lanes, block = self.machine.block(size) if arrays else (1, 0)
         _CALL.pack_into(
             self.fields, 0, mode, count, whole, batch, epochs * per_epoch, per_epoch, stride,
             _address(self.rows if orders is None else orders), _address(self.lent[-1]), block, lanes,
@@ -298,12 +299,25 @@ class Workspace:
             0 if rates is None else _address(rates), 0 if rates is None else rates.strides[0] // 8, _address(self.state),
         )  # fmt: skip
 
-    def mixed(self, arrays: list[Any]) -> bool:
-        """Whether samples differ in length; then they are run one by one."""
+    def by_length(self, arrays: list[Any], batch: int, shard: int, orders: Any) -> Any:
+        """Orders of the samples in which those of a shard that have the same length lie side by side."""
+        numpy = self.numpy
         if LENGTH not in self.machine.parts.shapes:
-            return False
+            return orders
         lengths = arrays[-1]
-        return bool((lengths != lengths[0]).any())
+        if orders is None:
+            orders = numpy.arange(len(lengths))[None]
+        place = numpy.arange(orders.shape[1])
+        shards = place // batch * (batch // shard + 1) + place % batch // shard
+        again = numpy.lexsort((lengths[orders], numpy.broadcast_to(shards, orders.shape)), axis=-1)
+        return numpy.take_along_axis(orders, again, axis=1)
+
+    def outputs_of(self, count: int) -> Any:
+        """What the function returned for each sample of a call, in the order in which they were given."""
+        outputs = self.outputs[: count or 1].copy()
+        if (orders := self.lent[1]) is not None:
+            outputs[orders[0]] = outputs.copy()
+        return outputs
 
     def reserve(self, samples: int, steps: int) -> None:
         """Room for the results of so many samples, a few beyond the last, and so many steps."""

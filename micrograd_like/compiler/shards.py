@@ -21,6 +21,7 @@ from micrograd_like.compiler.fields import FORWARD, Entry
 from micrograd_like.compiler.loops import Choice, For, Table, Term
 from micrograd_like.compiler.nest import Assign, Reduce
 from micrograd_like.compiler.steps import padded
+from micrograd_like.compiler.trace import LENGTH
 
 EIGHT = "<8 x double>"
 LEAST_WORK = 1 << 18  # scalar operations of a shard, some tens of microseconds, beside which its fixed cost is nothing
@@ -250,18 +251,42 @@ def _blocks(w: Entry, parts: Parts, sums: str, adjoints: str, start: str, end: s
     share = w.strict("fdiv", "1.0", w.put(f"uitofp i64 {divisor} to double"))
     each = w.integers_of("mul", lanes, most)
 
-    def run_block(done: str, _: Sequence[str]) -> list[str]:
-        first = w.integers_of("add", start, w.integers_of("mul", done, each))
-        groups = w.smallest(w.parts_of(w.integers_of("sub", end, first), lanes), most)
+    def block_of(first: str, last: str) -> None:
+        groups = w.smallest(w.parts_of(w.integers_of("sub", last, first), lanes), most)
         w.do(
-            f"call void {block}(ptr {frames}, i64 {groups}, i64 {first}, i64 {end}, ptr {rows}, ptr {inputs}, "
+            f"call void {block}(ptr {frames}, i64 {groups}, i64 {first}, i64 {last}, ptr {rows}, ptr {inputs}, "
             f"ptr {params}, ptr {shared}, ptr {consts}, ptr {tables}, double {share}, ptr {sums}, "
             f"ptr {adjoints}, ptr {outputs}, i64 {mode})"
         )
+
+    def run_block(done: str, _: Sequence[str]) -> list[str]:
+        block_of(w.integers_of("add", start, w.integers_of("mul", done, each)), end)
         return []
 
     samples = w.integers_of("sub", end, start)
-    w.loop(w.parts_of(samples, each), [], run_block)
+    if LENGTH not in parts.shapes:
+        w.loop(w.parts_of(samples, each), [], run_block)
+    else:  # the samples of a block have all the same length
+        lengths = w.load("ptr", inputs, len(parts.shapes) - 1)
+
+        def length(place: str) -> str:
+            return w.load("double", lengths, w.load("i64", rows, place))
+
+        def sample(done: str, begun: Sequence[str]) -> list[str]:
+            place = w.integers_of("add", start, done)
+            after = w.integers_of("add", place, 1)
+            ends = w.when(
+                w.is_so("ult", after, end),
+                lambda: w.put(f"fcmp une double {length(place)}, {length(after)}"),
+                "i1",
+                "true",
+            )
+            full = w.is_so("eq", w.integers_of("sub", after, begun[0]), each)
+            closes = w.put(f"or i1 {ends}, {full}")
+            w.when(closes, lambda: block_of(begun[0], after))
+            return [w.put(f"select i1 {closes}, i64 {after}, i64 {begun[0]}")]
+
+        w.loop(samples, [("i64", start)], sample)
     losses = w.at("double", outputs, w.integers_of("mul", start, parts.outputs))
 
     def plus(k: str, totals: Sequence[str]) -> list[str]:
