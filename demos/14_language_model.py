@@ -240,8 +240,8 @@ It looks at all three nearly alike, because it has learned nothing. We come back
 
 ## One step, weight by weight
 
-What does a step of learning move in such a model? We take the loss of emma alone, and look at four groups of parameters:
-the embedding of m, that of z, and the two letters' rows in the last layer, which give m and z their scores.
+What does a step of learning move in such a model? We take the loss of emma alone, and look at five groups of parameters:
+the embeddings of m and z, the two letters' rows in the last layer, which give them their scores, and a query of head 1.
 """
 
 # %% [markdown] tags=["question"] choices=["both", "only its embedding", "only its row of scores", "neither"] answer="of_z"
@@ -286,7 +286,7 @@ The query's gradients are far smaller. As long as all values are nearly the same
 
 A loss like this takes thousands of operations, most of them sums of products. Chapter 13's compiler finds the loops in
 them. The names have different lengths, so each is filled up with dots to the same length, and the places after its end
-count 0 in its loss.
+count 0 in its loss. (With `mg.UpTo` one program takes every length as it is; filled up, it is easier to read.)
 """
 
 
@@ -522,6 +522,15 @@ for temperature in ("0.4", "1", "2"):
     print(f"temperature {temperature}: {known[temperature]} of 200 exist; new are")
     print(f"    {', '.join(examples[temperature])}")
 most_known = max(known, key=known.__getitem__)
+
+# %% [markdown]
+"""
+And alive: the trained model on a page. Type letters, and see what comes next, which earlier letters it looks at, and the
+gradient that comes back to each. Every weight can be dragged.
+"""
+
+# %% makes the live page
+mg.show(mg.play(model, example, letters=letters, lr=0.2), "14_live")
 
 # %% [markdown] tags=["exercise"]
 """
