@@ -30,16 +30,36 @@ from micrograd_like.data import load_names, load_words
 from micrograd_like.drawing import plot_attention, plot_lines
 from micrograd_like.transformer import GPT, next_token_loss
 
-BLOCK = 8  # the longest text that the model reads: a start and 7 letters
-
 options = argparse.ArgumentParser(prog="micrograd-like demo 14_language_model", description="Learn to invent names.")
 options.add_argument("--text", metavar="FILE", type=Path, help="learn the words of this text file instead of names")
 is_script = Path(sys.argv[0]).stem == "14_language_model"  # a notebook and the tutor have arguments of their own
 text_file = options.parse_args(None if is_script else []).text
+BLOCK = 8 if text_file is None else 16  # the longest text that the model reads: a start, and letters
 try:
     train, held_out = load_names(BLOCK - 1) if text_file is None else load_words(text_file, BLOCK - 1)
 except (OSError, ValueError) as error:
     options.error(str(error))
+
+
+def listing(lines):
+    """Print lines of a program. Long ones go on below, and are not broken within brackets."""
+    for line in lines:
+        inner = " " * (len(line) - len(line.lstrip()) + 8)
+        whole = re.sub(r"[\[(][^\[\]()]*[\])]", lambda found: found[0].replace(" ", "\xa0"), line)
+        print(textwrap.fill(whole, 76, subsequent_indent=inner, break_long_words=False).replace("\xa0", " "))
+
+
+def passage(begins, ends):
+    """The program's lines from the first that has the one text to the next that has the other, with the loops around."""
+    start = next(n for n, line in enumerate(lines) if begins in line)
+    stop = next(n for n in range(start, len(lines)) if ends in lines[n])
+    around, depth = [], len(lines[start]) - len(lines[start].lstrip())
+    for line in reversed(lines[:start]):
+        if (indent := len(line) - len(line.lstrip())) < depth:
+            around.insert(0, line)
+            depth = indent
+    return around + lines[start : stop + 1]
+
 
 # %% [markdown]
 """
@@ -51,8 +71,8 @@ out*: the model never learns from them.
 """
 
 # %%
-print(f"{len(train):,} names to learn from: {', '.join(train[:8])}, …")
-print(f"{len(held_out):,} held out: {', '.join(held_out[:8])}, …")
+print(f"{len(train):,} names to learn from: {', '.join(train[:6])}, …")
+print(f"{len(held_out):,} held out: {', '.join(held_out[:6])}, …")
 
 # %% [markdown]
 """
@@ -117,26 +137,22 @@ From there on it works with lists of 16 numbers, one for each place:
 """
 
 # %%
-kinds = {}
-for name, parameter in model.named_parameters():
-    kinds.setdefault(name.partition("[")[0] if name[0] != "b" else name.partition("].")[2].split(".w")[0], []).append(
-        parameter
-    )
-says = {
-    "token": "what each letter is",
-    "place": "where it stands",
-    "attention.query": "what a place looks for",
-    "attention.key": "by what it is found",
-    "attention.value": "what it gives to those who look at it",
-    "attention.output": "how what was found is put together",
-    "up": "64 neurons that look at a place …",
-    "down": "… and what they add to it",
-    "head": "a score for each letter that may come next",
+block = model.blocks[0]
+attention = block.attention
+parts = {
+    "embedding of letters": (model.token, "what each letter is"),
+    "embedding of places": (model.place, "where it stands"),
+    "query": (attention.query, "what a place looks for"),
+    "key": (attention.key, "by what it is found"),
+    "value": (attention.value, "what it gives to those who look at it"),
+    "output": (attention.output, "how what was found is put together"),
+    "up": (block.up, "64 neurons that look at a place …"),
+    "down": (block.down, "… and what they add to it"),
+    "scores": (model.head, "a score for each letter that may come next"),
 }
-for kind, group in kinds.items():
-    kind = kind.removesuffix(".weight")
-    print(f"{kind:17} {len(group):5}  {says[kind]}")
-print(f"{'all':17} {len(model.parameters()):5}")
+for name, (part, does) in parts.items():
+    print(f"{name:20} {len(part.parameters()):5}  {does}")
+print(f"{'all':20} {len(model.parameters()):5}")
 
 # %% [markdown]
 """
@@ -223,8 +239,6 @@ head at place 2, the first m of emma, by hand:
 """
 
 # %%
-block = model.blocks[0]
-attention = block.attention
 seen = [block.norm(model.norm(each)) for each in sums]  # a norm scales a list so that its squares are 1 on average
 query = attention.query(seen[2])[:4]
 fits = [mg.dot(query, attention.key(each)[:4]) / sqrt(4) for each in seen[:3]]
@@ -237,7 +251,10 @@ print("by the model itself:", " ".join(f"{share.data:7.4f}" for share in by_mode
 # %% [markdown]
 """
 It looks at all three nearly alike, because it has learned nothing. We come back to it after the training.
+"""
 
+# %% [markdown]
+"""
 ## One step, weight by weight
 
 What does a step of learning move in such a model? We take the loss of emma alone, and look at five groups of parameters:
@@ -281,7 +298,10 @@ The embedding of z is not read, so it feels nothing. But z's score is compared w
 it was not what came: so its row moves, and the score falls. That is how a model learns what does *not* follow.
 
 The query's gradients are far smaller. As long as all values are nearly the same, it makes no difference where one looks.
+"""
 
+# %% [markdown]
+"""
 ## The transformer in a heap of scalars
 
 A loss like this takes thousands of operations, most of them sums of products. Chapter 13's compiler finds the loops in
@@ -313,13 +333,6 @@ print(heading, inputs, sep="\n")
 
 
 # %%
-def listing(lines):
-    """Program lines for eighty columns: long ones go on below."""
-    for line in lines:
-        inner = " " * (len(line) - len(line.lstrip()) + 8)
-        print(textwrap.fill(line, 79, subsequent_indent=inner, break_long_words=False))
-
-
 print(f"{len(lines)} lines, found in {seconds_to_fold:.1f} seconds:\n")
 listing(lines)
 
@@ -334,18 +347,6 @@ each number times its root turned upside down (a power of −0.5).
 
 
 # %%
-def passage(begins, ends):
-    """From the first line that has the one text to the next that has the other, with the loops around the first."""
-    start = next(n for n, line in enumerate(lines) if begins in line)
-    stop = next(n for n in range(start, len(lines)) if ends in lines[n])
-    around, depth = [], len(lines[start]) - len(lines[start].lstrip())
-    for line in reversed(lines[:start]):
-        if (indent := len(line) - len(line.lstrip())) < depth:
-            around.insert(0, line)
-            depth = indent
-    return around + lines[start : stop + 1]
-
-
 listing(passage("= gather(x[", "** -0.5"))
 
 # %% [markdown] tags=["question"] choices=["j", "j + 1", "8"] answer="counter_of_triangle"
@@ -384,7 +385,7 @@ listing(passage("sum(x[", "sum(x["))
 ## Training, watched
 
 Adam (its rule is one more loop of machine code) takes some two thousand steps, each on 32 names. After each epoch we look
-at both losses, and let the model write on from the start: always the letter that it takes for the likeliest.
+at both losses, and let the model finish names that begin with a, b and c: always with the likeliest letter.
 """
 
 
@@ -496,7 +497,7 @@ scores may be divided by a number first, the *temperature*. Below 1 it makes wha
 ordinary; above 1 it makes the model bolder. Near 0 the likeliest letter always wins.
 """
 
-# %% [markdown] tags=["question"] choices=["0.4", "1", "2"] answer="most_known"
+# %% [markdown] tags=["question"] choices=["at 0.4", "at 1", "at 2"] answer="most_known"
 """
 > **Question.** At which of these temperatures will most of the invented names be names that exist, although nobody has
 > written them down in the model?
@@ -521,7 +522,7 @@ for temperature in ("0.4", "1", "2"):
     examples[temperature] = [name for name in dict.fromkeys(names) if name not in existing][:8]
     print(f"temperature {temperature}: {known[temperature]} of 200 exist; new are")
     print(f"    {', '.join(examples[temperature])}")
-most_known = max(known, key=known.__getitem__)
+most_known = f"at {max(known, key=known.__getitem__)}"
 
 # %% [markdown]
 """
@@ -579,6 +580,7 @@ assert all(isclose(a, b) for a, b in zip(tempered(mg.softmax(every_scores[0]), 0
 """
 
 # %% tags=["claims"]
+assert sum(len(part.parameters()) for part, _ in parts.values()) == len(model.parameters()), "nothing else is in it"
 assert len(tasks) == len(example) + 1, "a name asks for one letter more than it has: its end"
 assert isclose(untrained, log(len(letters)), abs_tol=0.15), (
     "a model that has learned nothing is as wrong as a blind guess"

@@ -240,3 +240,22 @@ def test_the_digits_demo_tells_its_story_and_writes_one_page(tmp_path):
     assert "live.html" in files
     assert all((tmp_path / "out" / file).stat().st_size > 1000 for file in files)
     assert "http" not in page
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "No such file"),
+        (b"\xff\xfe\xff", "expected text in UTF-8"),
+        (b"a few words", "at least 20 different words"),
+    ],
+)
+def test_a_text_to_learn_from_that_is_none_is_refused(content, message, tmp_path, capsys):
+    pytest.importorskip("numpy")
+    file = tmp_path / "words.txt"
+    if content is not None:
+        file.write_bytes(content)
+    assert cli.main(["demo", "14", "--text", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "words.txt" in error
