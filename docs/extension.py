@@ -36,7 +36,7 @@ def operation(row: Operation) -> list[str]:
     result = row(*operands)
     numbers = ", ".join(f"{operand.data!r}" for operand in operands)
     lines = [
-        f"``{row.name}({', '.join(names)})`` is {row.doc}.",
+        f"``{row.name}({', '.join(names)})``: {row.doc}.",
         "",
         f">>> {row.name}({numbers})",
         repr(row(*[operand.data for operand in operands])),
