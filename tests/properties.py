@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any
 
 import mpmath
-from compiler_programs import EXACT, PICKS, growing_program, random_program, samples
+from compiler_programs import CHOICES, EXACT, PICKS, checked, growing_program, random_program, samples, sequence_program
 
 from micrograd_like import SGD, Value, compile, gradient, graph, mean, ops
 from micrograd_like.compiler.pipeline import build
@@ -187,6 +187,26 @@ def programs_folded_with_moving_bounds_are_eager_ones(seed: int) -> None:
         assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
 
 
+def programs_for_every_length_are_eager_ones(seed: int) -> None:
+    """Sequences of different lengths in one call, and every address inside of its space."""
+    function, parameters, shape = sequence_program(seed)
+    rng = random.Random(seed)
+    lengths = [rng.randint(shape.least, shape.longest) for _ in range(rng.choice([1, 2, 5, 9, 20]))]
+    rows = [[[rng.uniform(-1, 1) for _ in range(*shape.rest)] for _ in range(n)] for n in lengths]
+    picks = [[float(rng.randrange(CHOICES)) for _ in range(PICKS)] for _ in lengths]
+    losses = [function([[Value(v) for v in x] for x in row], k) for row, k in zip(rows, picks, strict=True)]
+    mean(losses).backward()
+    program = checked(compile(function, parameters, cached=False, x=shape, k=PICKS))
+    _, got = program.gradient(rows, picks)
+    used = {node.op.name for one in losses for node in graph.topological(one)}
+    for one, expected in zip(program.losses(rows, picks).tolist(), losses, strict=True):
+        exact = one == expected.data or (one != one and expected.data != expected.data)
+        assert exact or (not used <= EXACT and math.isclose(one, expected.data, rel_tol=1e-12, abs_tol=1e-12))
+    largest = max(abs(float(p.grad)) for p in parameters)
+    for p, g in zip(parameters, got.tolist(), strict=True):
+        assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
+
+
 def switches(expression: Expression, carrier: Callable[[float], Any] = float) -> list[Any]:
     """The numbers whose signs decide on which side of its kinks the program is."""
     root = expression(*[Value(carrier(x)) for x in expression.inputs])
@@ -210,4 +230,5 @@ PROPERTIES = [
     loops_of_compiled_programs_are_eager_ones,
     steps_of_compiled_programs_are_eager_ones,
     programs_folded_with_moving_bounds_are_eager_ones,
+    programs_for_every_length_are_eager_ones,
 ]
