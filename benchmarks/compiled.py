@@ -2,6 +2,7 @@
 
 - W1: one full-batch step of micrograd's demo: an MLP 2-16-16-1, 100 moons, hinge loss and L2.
 - W2: forward and backward of one digit through 64-32-10 with softmax cross-entropy.
+- SimpleChains' network: 4-32-16-4 with tanh, a gradient of 10,000 samples. README: micrograd's first example.
 - E: an epoch of digits through 64-32-10, 56 mini-batches of 32, SGD inside. Deep and wide: the same with other networks.
 
 Numbers are 64-bit floats everywhere, Python's garbage collector is off unless a row says otherwise, and every contestant
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,14 @@ class Report:
         for row in (heads, ["-" * w for w in widths], *rows):
             self.say("| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |")
 
+    def short(self) -> None:
+        """All goals; those where another is faster say so."""
+        lost = lambda ratio: f"**{times(ratio)}: slower**" if ratio < 1 else times(ratio)  # noqa: E731
+        self.grid(
+            ["workload", "against", "compiled is faster"],
+            [(workload, against, lost(ratio)) for workload, against, ratio in self.goals],
+        )
+
     def goal(self, workload: str, results: dict[str, Result], names: dict[str, str] | None = None) -> None:
         for name, result in list(results.items())[1:]:
             self.goals.append((workload, (names or {}).get(name, name), result.ratio))
@@ -88,9 +98,9 @@ def w1(report: Report) -> None:
     if Micrograd.name in calls:
         slow = calls.pop(Micrograd.name).call
         calls |= {f"micrograd, collector {'on' if on else 'off'}": Contestant(slow, 1, on) for on in (True, False)}
-    results = race(calls)
+    results = race(calls | ways(task, peers[Ours.name].program) | {"compiled, samples as constants": constants(task)})
     report.table("W1, one call: loss and gradient", results, "call")
-    report.goal("W1, a call against a call", results)
+    report.goal("W1, a call against a call", {name: r for name, r in results.items() if name in calls})
     trained = {name: peers[name] for name in peers if name in (Ours.name, C.name, Jax.name, NumPy.name, Torch.name)}
     inside = contest(trained, lambda peer: peer.training(100, STEPS), STEPS)
     for name in (NumPy.name, Torch.name):
@@ -108,13 +118,99 @@ def w1(report: Report) -> None:
 def w2(report: Report) -> None:
     task = digits(32, count=1)
     peers = entered(task, [Ours, C, Jax, NumPy, Torch, CasADi, Eager, Micrograd])
-    results = race(contest(peers, lambda peer: peer.gradient(), 1))
+    calls = contest(peers, lambda peer: peer.gradient(), 1)
+    bound = ways(task, peers[Ours.name].program)
+    results = race(calls | bound)
     report.table("W2, one call: loss and gradient of one digit", results, "digit")
-    report.goal("W2, a call against a call", results)
+    report.goal("W2, a call against a call", {name: r for name, r in results.items() if name in calls})
+    if CasADi.name in calls:  # which is told its arrays once, too
+        results = race({"bound": bound["compiled, bound, at=theta"], CasADi.name: calls[CasADi.name]})
+        report.goal("W2, bound with theta", results)
     many = entered(digits(32), [Ours, C], batch=1)
     results = race(contest(many, lambda peer: peer.training(1, 1), DIGITS))
     report.table(f"W2, {DIGITS:,} digits in one call, a step of SGD for each", results, "digit")
     report.goal("W2, digits inside", results)
+
+
+def ways(task: Task, program: mg.Program) -> dict[str, Contestant]:
+    """Calls that are told more beforehand: the parameters as a vector, the samples once."""
+    theta, step = program.theta(), program.bind(task.x, task.y)
+    return {
+        "compiled, at=theta": Contestant(lambda: program.gradient(task.x, task.y, at=theta)),
+        "compiled, bound": Contestant(step),
+        "compiled, bound, at=theta": Contestant(lambda: step(theta)),
+    }
+
+
+def constants(task: Task) -> Contestant:
+    """The loss over the whole data set as one function without inputs, as micrograd's demo has it."""
+    rows = list(zip(task.x.tolist(), task.y.tolist(), strict=True))
+
+    def loss() -> Any:
+        return mg.mean([task.error(x, y) for x, y in rows]) + task.penalty()
+
+    return Contestant(mg.compile(loss, task.model.parameters(), cached=False).gradient)
+
+
+def small(report: Report) -> None:
+    """What others have measured: SimpleChains' network, and micrograd's first example, as BurTorch's authors did."""
+    rng = np.random.default_rng(0)
+    model = mg.MLP(4, [32, 16, 4], activation="tanh", rng=0)
+    x, y = rng.random((10_000, 4)), rng.random((10_000, 4))
+    chains = mg.compile(lambda x, y: mg.mse_loss(model(x), y), model.parameters(), cached=False, x=4, y=4)
+    theta, step = chains.theta(), chains.bind(x, y)
+    first, second = mg.Value(-4.0), mg.Value(2.0)
+
+    def expression() -> Any:
+        a, b = first, second
+        c = a + b
+        d = a * b + b**3
+        c += c + 1
+        c += 1 + c + (-a)
+        d += d * 2 + (b + a).relu()
+        d += 3 * d + (b - a).relu()
+        e = c - d
+        f = e**2
+        return f / 2.0 + 10.0 / f
+
+    example = mg.compile(expression, [first, second], cached=False)
+    turns = 100_000
+    results = race({
+        "SimpleChains' network, 10,000 samples": Contestant(lambda: step(theta)),
+        "micrograd's README, a step inside a call": Contestant(lambda: example.sgd(lr=1e-12, epochs=turns), turns),
+    })  # fmt: skip
+    report.say("\n### What others have measured\n")
+    stated = ("41 µs on each of 18 cores", "70 ns (BurTorch, arXiv 2503.13795)")
+    report.grid(
+        ["a gradient of", "here", "stated elsewhere, on other machines"],
+        [(name, duration(r.seconds), other) for (name, r), other in zip(results.items(), stated, strict=True)],
+    )
+
+
+def optimizers(report: Report) -> None:
+    """What a step of each optimizer costs for each parameter, inside of a call."""
+    rows = []
+    for hidden in (32, 512):
+        program = digits(hidden, count=1).compiled()
+        size, steps = len(program.parameters), 400_000 // hidden
+        code = {}
+        for kind in (mg.SGD, mg.Adam, mg.AdamW):
+            code[kind.__name__] = Contestant(partial(stepped, program, kind(program.parameters, lr=1e-12), steps), steps)
+        code["SGD with momentum"] = Contestant(
+            partial(stepped, program, mg.SGD(program.parameters, lr=1e-12, momentum=0.9), steps), steps
+        )
+        found = race(code, rounds=5)
+        base = found["SGD"].seconds
+        rows += [
+            (name, f"{size:,}", duration(r.seconds), f"{(r.seconds - base) / size * 1e9:.2f} ns")
+            for name, r in found.items()
+        ]
+    report.say("\n### Optimizers inside of a call: a step with one digit\n")
+    report.grid(["optimizer", "parameters", "per step", "more than SGD, per parameter"], rows)
+
+
+def stepped(program: mg.Program, optimizer: Any, steps: int) -> Any:
+    return program.train(np.zeros((1, 64)), np.eye(10)[:1], optimizer=optimizer, epochs=steps)
 
 
 def epochs(report: Report, name: str, task: Task) -> None:
@@ -229,14 +325,15 @@ def irregular() -> mg.Program:
     return mg.compile(function, parameters, cached=False, x=10)
 
 
+COLOURS = ("#cc5500", "#777777", "#1b7dc0", "#00843d", "#7b3294", "#b8860b", "#a0522d")
 Curves = dict[str, list[tuple[int, float]]]  # per peer: (parameters, billions of operations per second)
 
 
-def growth() -> tuple[Curves, float]:
+def growth(report: Report | None = None) -> tuple[Curves, float]:
     """Speed against the size of the network, for everybody, and the processor's peak (0 where it is not known)."""
     curves: Curves = {}
     peak = 0.0
-    for hidden in (2, 8, 32, 128, 512, 2048):
+    for hidden in (2, 8, 32, 128, 512, 2048, 13_312):
         task = digits(hidden, count=32)
         kinds: list[type] = [Ours, C, Jax, NumPy, Torch]
         if hidden <= 32:
@@ -244,7 +341,15 @@ def growth() -> tuple[Curves, float]:
         peers = entered(task, kinds)
         if C.name in peers:
             peak = max(peak, *[peers[C.name].peak() for _ in range(3)])
-        results = race(contest(peers, lambda peer: peer.gradient(), 1), rounds=5)
+        program, theta = peers[Ours.name].program, task.start
+        at = Contestant(lambda program=program, task=task, theta=theta: program.gradient(task.x, task.y, at=theta))
+        results = race(contest(peers, lambda peer: peer.gradient(), 1) | {"compiled, at=theta": at}, rounds=5)
+        if report is not None:
+            mine = results["compiled, at=theta"].seconds
+            for name, result in results.items():
+                if not name.startswith("compiled"):
+                    where = f"{len(task.start):,} parameters, 32 digits, at=theta"
+                    report.goals.append((where, name, result.seconds / mine))
         for name, result in results.items():
             speed = task.operations * 32 / result.seconds / 1e9
             curves.setdefault(name, []).append((len(task.start), speed))
@@ -257,15 +362,21 @@ def growth() -> tuple[Curves, float]:
 
 def picture(curves: Curves, peak: float) -> Plot:
     """The curves, and the peak as a line."""
-    marks = dict(zip(curves, ("o", "s", "^", "v", "D", "P", "X"), strict=False))
-    colours = ("#cc5500", "#777777", "#1b7dc0", "#00843d", "#7b3294", "#b8860b", "#a0522d")
+    colours = dict(
+        zip((Ours.name, C.name, Jax.name, NumPy.name, Torch.name, Eager.name, Micrograd.name), COLOURS, strict=True)
+    )
     with house_style() as matplotlib:
         figure = matplotlib.figure.Figure(figsize=(7.6, 4.2), layout="constrained")
         ax = figure.subplots()
-        for (name, points), colour in zip(curves.items(), colours, strict=False):
+        for name, points in curves.items():
+            ours = name.startswith(Ours.name)
             ax.plot(
-                *zip(*points, strict=True), marker=marks[name], color=colour, label=name,
-                linewidth=2.2 if name == Ours.name else 1.3, markersize=5,
+                *zip(*points, strict=True), color=colours[Ours.name if ours else name], marker="o", markersize=4,
+                linewidth=2.2 if ours else 1.3, linestyle="--" if name == Ours.name else "-",
+            )  # fmt: skip
+            ax.annotate(
+                name + (" (reads Values)" if name == Ours.name else ""), points[-1], xytext=(8, 0), textcoords="offset points",
+                va="center", color=colours[Ours.name if ours else name], fontweight="bold" if ours else "normal",
             )  # fmt: skip
         if peak:
             ax.axhline(peak, color="#777777", linestyle="--", linewidth=1)
@@ -279,7 +390,7 @@ def picture(curves: Curves, peak: float) -> Plot:
         )  # fmt: skip
         ax.xaxis.set_major_formatter(plain)
         ax.yaxis.set_major_formatter(plain)
-        figure.legend(loc="outside right center")
+        ax.spines[["top", "right"]].set_visible(False)
         return Plot(figure)
 
 
@@ -314,17 +425,16 @@ def main(write: Path | None = None) -> None:
     report.say("A time is the median of interleaved rounds; a ratio is the median of the rounds' ratios.")
     w1(report)
     w2(report)
+    small(report)
     epochs(report, "E", digits(32))
     epochs(report, "Deep", digits(*[32] * 7))
     epochs(report, "Wide", digits(512))
     compile_times(report)
-    report.say("\n### In short\n")
-    report.grid(
-        ["workload", "against", "compiled is faster"],
-        [(workload, against, times(ratio)) for workload, against, ratio in report.goals],
-    )
+    optimizers(report)
     print("\nspeed against size, in billions of operations per second")
-    curves, peak = growth()
+    curves, peak = growth(report)
+    report.say("\n### In short\n")
+    report.short()
     if write is not None:
         write.mkdir(parents=True, exist_ok=True)
         picture(curves, peak).savefig(write / "benchmarks.svg")

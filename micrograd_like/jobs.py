@@ -33,8 +33,8 @@ def threads_for(n_jobs: Any) -> int:
         TypeError: n_jobs is no whole number.
     """
     if n_jobs is None:
-        joblib = sys.modules.get("joblib")  # who is inside of its configuration has imported it
-        return 1 if joblib is None else min(int(joblib.effective_n_jobs(None)), MOST)
+        joblib = sys.modules.get("joblib.parallel")  # who is inside of its configuration has imported it
+        return 1 if joblib is None or not _configured(joblib) else min(int(joblib.effective_n_jobs(None)), MOST)
     try:
         if isinstance(n_jobs, bool):
             raise TypeError
@@ -48,6 +48,12 @@ def threads_for(n_jobs: Any) -> int:
             f"expected n_jobs as a number of threads up to {MOST:,}, -1 for all cores, or None for 1; got {shown(n_jobs)}"
         )
     return count if count > 0 else max(1, cores() + 1 + count)
+
+
+def _configured(joblib: Any) -> bool:
+    """Whether this thread may be inside of a configuration of joblib's: asking it takes longer than a brief call."""
+    usual = getattr(joblib, "default_parallel_config", None)
+    return usual is None or getattr(getattr(joblib, "_backend", None), "config", usual) is not usual
 
 
 def cores() -> int:

@@ -92,6 +92,17 @@ def image(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) ->
     ]
 
 
+def padded(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
+    """A convolution with zeros around it, of stride 1 or 2."""
+    wide = [0.0, *v, 0.0]
+    return [sum(p[3 + j] * wide[i + j] for j in range(3)) for i in range(0, len(v), rng.choice([1, 2]))]
+
+
+def density(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
+    """The logarithms of a mixture of bells."""
+    return [mg.logsumexp([p[j] - 0.5 * (x - p[j + 3]) ** 2 for j in range(3)]) for x in v]
+
+
 def recurrence(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     h = [p[i] * 1.0 for i in range(3)]
     for x in v:
@@ -165,7 +176,7 @@ def elementwise(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Rand
 BLOCKS: dict[str, Block] = {
     block.__name__: block
     for block in (
-        dense, fused, convolution, image, recurrence, triangle, backwards, strided, running, shared, mixture, extremes,
+        dense, fused, convolution, image, padded, density, recurrence, triangle, backwards, strided, running, shared, mixture, extremes,
         normalized, embedding, picking, elementwise,
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import mpmath
 from compiler_programs import CHOICES, EXACT, PICKS, checked, growing_program, random_program, samples, sequence_program
 
-from micrograd_like import SGD, Value, compile, gradient, graph, mean, ops
+from micrograd_like import SGD, Adam, Value, compile, gradient, graph, mean, ops
 from micrograd_like.compiler.pipeline import build
 from micrograd_like.compiler.program import Program
 from micrograd_like.compiler.trace import trace
@@ -168,6 +168,50 @@ def steps_of_compiled_programs_are_eager_ones(seed: int) -> None:
             assert abs(p.data - x) <= 1e-9 * largest + 1e-13
 
 
+def all_ways_of_calling_a_program_agree(seed: int) -> None:
+    """Several outputs, batches of 1 to 257, any number of threads, `at`, `bind`, parts that are added up, Adam in steps."""
+    function, parameters, size = (growing_program if seed % 4 == 0 else random_program)(seed)
+    rng = random.Random(seed)
+    count = rng.choice([1, 2, 7, 8, 31, 32, 33, 64, 100, 255, 256, 257])
+    rows, picks = samples(rng, size, count)
+
+    def several(x: Any, k: Any) -> Any:
+        loss = function(x, k)
+        return loss, [loss * 2, [x[0] + loss]]
+
+    one = compile(function, parameters, cached=False, x=size, k=PICKS)
+    many = compile(several, parameters, cached=False, x=size, k=PICKS)
+    loss, gradient = one.gradient(rows, picks)
+    losses = one.losses(rows, picks)
+    first, (second, third) = many.outputs(rows, picks)
+    assert first.tobytes() == losses.tobytes()
+    assert second.tobytes() == (losses * 2).tobytes()
+    assert third[:, 0].tobytes() == ([row[0] for row in rows] + losses).tobytes()
+    theta, elsewhere = one.theta(), [0.0] * len(parameters)
+    bound = one.bind(rows, picks)
+    for again in (
+        one.gradient(rows, picks, n_jobs=2), one.gradient(rows, picks, at=theta), many.gradient(rows, picks),
+        bound(), bound(theta), (bound(elsewhere), bound(theta))[1],
+    ):  # fmt: skip
+        assert math.isclose(again[0], loss, rel_tol=1e-12, abs_tol=1e-12)
+        assert max(abs(again[1] - gradient)) <= 1e-11 * max(abs(gradient)) + 1e-13
+    assert one.gradient(rows, picks, n_jobs=3)[1].tobytes() == gradient.tobytes()
+    before = [p.data for p in parameters]
+    batch, jobs = rng.randint(1, count), rng.choice([1, 2])
+    ends = []
+    for steps in ((2,), (1, 1)):  # at one go, and in two: what an optimizer remembers lives on
+        optimizer = Adam(parameters, lr=1e-3)
+        try:
+            for n in steps:
+                one.train(rows, picks, optimizer=optimizer, epochs=n, batch_size=batch, shuffle=False, n_jobs=jobs)
+        except ValueError:  # a loss stopped being finite
+            pass
+        ends.append([p.data for p in parameters])
+        for p, x in zip(parameters, before, strict=True):
+            p.data = x
+    assert ends[0] == ends[1] or losses.max() != losses.max() or not all(map(math.isfinite, losses))
+
+
 def programs_folded_with_moving_bounds_are_eager_ones(seed: int) -> None:
     """Triangles above all, and any other program: the second folding, whether it makes them shorter or not."""
     function, parameters, size = (growing_program if seed % 4 else random_program)(seed)
@@ -231,4 +275,5 @@ PROPERTIES = [
     steps_of_compiled_programs_are_eager_ones,
     programs_folded_with_moving_bounds_are_eager_ones,
     programs_for_every_length_are_eager_ones,
+    all_ways_of_calling_a_program_agree,
 ]

@@ -299,7 +299,8 @@ class Program:
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        return self._gradient(arrays, count, at=at, n_jobs=n_jobs)[:2]
+        found: tuple[float, Any] = self._run(GRADIENT, arrays, count, at, _loss_and_gradient, n_jobs)
+        return found
 
     def shard_sums(
         self,
@@ -543,6 +544,10 @@ class Bound:
             self.gradient[:] = gradient
             return loss, self.gradient
         return self._loss(0), self.gradient
+
+
+def _loss_and_gradient(space: Workspace) -> tuple[float, Any]:
+    return space.losses.item(0), space.gradient.copy()
 
 
 def _structured(structure: Any, outputs: Any) -> Any:
