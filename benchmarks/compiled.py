@@ -32,7 +32,8 @@ from benchmarks.peers import C, CasADi, Eager, Jax, Micrograd, NumPy, Ours, Task
 from benchmarks.race import Contestant, Result, duration, race, single_thread, times
 from micrograd_like.compiler import native
 from micrograd_like.data import load_digits, make_moons
-from micrograd_like.drawing import Plot, house_style
+from micrograd_like.drawing import Plot
+from micrograd_like.drawing.figure import house_style, label_end, name_axes
 
 DIGITS = 56 * 32
 STEPS = 1000  # of W1 inside of one call
@@ -195,7 +196,9 @@ def optimizers(report: Report) -> None:
         size, steps = len(program.parameters), 400_000 // hidden
         code = {}
         for kind in (mg.SGD, mg.Adam, mg.AdamW):
-            code[kind.__name__] = Contestant(partial(stepped, program, kind(program.parameters, lr=1e-12), steps), steps)
+            code[kind.__name__] = Contestant(
+                partial(stepped, program, kind(program.parameters, lr=1e-12), steps), steps
+            )
         code["SGD with momentum"] = Contestant(
             partial(stepped, program, mg.SGD(program.parameters, lr=1e-12, momentum=0.9), steps), steps
         )
@@ -374,20 +377,18 @@ def picture(curves: Curves, peak: float) -> Plot:
                 *zip(*points, strict=True), color=colours[Ours.name if ours else name], marker="o", markersize=4,
                 linewidth=2.2 if ours else 1.3, linestyle="--" if name == Ours.name else "-",
             )  # fmt: skip
-            ax.annotate(
-                name + (" (reads Values)" if name == Ours.name else ""), points[-1], xytext=(8, 0), textcoords="offset points",
-                va="center", color=colours[Ours.name if ours else name], fontweight="bold" if ours else "normal",
-            )  # fmt: skip
+            label = f"{name}, reads Values" if name == Ours.name else name
+            label_end(ax, label, *zip(*points, strict=True), colours[Ours.name if ours else name])
         if peak:
             ax.axhline(peak, color="#777777", linestyle="--", linewidth=1)
             ax.text(0.01, peak * 1.2, "what one core can do at most", transform=ax.get_yaxis_transform())
-        plain = matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:,g}")
-        ax.set(
-            xscale="log", yscale="log", ylim=(None, 3 * peak if peak else None),
-            xlabel="parameters of the network 64-h-10",
-            ylabel="billions of operations per second",
-            title="A gradient of 32 digits, one call: where overhead ends and the hardware begins",
-        )  # fmt: skip
+        plain = matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
+        ax.set(xscale="log", yscale="log", ylim=(None, 3 * peak if peak else None))
+        name_axes(
+            ax,
+            "parameters of the network 64-h-10",
+            "32 digits, one call: billions of operations per second",
+        )
         ax.xaxis.set_major_formatter(plain)
         ax.yaxis.set_major_formatter(plain)
         ax.spines[["top", "right"]].set_visible(False)

@@ -411,6 +411,8 @@ class C:
         kind = f"-DPENALTY={PENALTY}" if task.hinge else "-DCROSS_ENTROPY"
         options = ["-O3", "-march=native", "-ffast-math", "-w", "-fPIC", kind]
         sizes = f"-DSIZES={','.join(map(str, task.sizes))}"
+        if max(task.sizes) > 2048:
+            options.append(f"-DMOST={max(task.sizes) + 1}")
         with tempfile.TemporaryDirectory() as folder:
             code, library = str(Path(folder) / "reference.o"), str(Path(folder) / "reference.so")
             subprocess.run([compiler, *options, sizes, "-c", str(self.SOURCE), "-o", code], check=True)

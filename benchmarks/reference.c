@@ -32,7 +32,9 @@ typedef long mask __attribute__((vector_size(8 * WIDTH)));
 
 static const int sizes[] = {SIZES};
 #define LAYERS ((int)(sizeof sizes / sizeof *sizes) - 1)
+#ifndef MOST
 #define MOST 2049               /* no layer is wider, with the 1 that a bias is multiplied by */
+#endif
 #define TILE 6                  /* neurons in a tile: with two registers of samples each, 12 running sums */
 #ifdef CROSS_ENTROPY
 #define TARGETS sizes[LAYERS]
