@@ -68,11 +68,14 @@ def compile(
 
 
 def _width(width: Any) -> int | None:
-    if width is not None and (width not in (2, 4, 8) or width > native.width()):
+    if width is None:
+        return None
+    doubles = whole_number("width", width)
+    if doubles not in (2, 4, 8) or doubles > native.width():
         raise ValueError(
-            f"expected width as 2, 4 or 8 doubles, and at most this processor's {native.width()}; got {width!r:.60}"
+            f"expected width as 2, 4 or 8 doubles, and at most this processor's {native.width()}; got {doubles}"
         )
-    return None if width is None else int(width)
+    return doubles
 
 
 def _traced(
