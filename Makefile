@@ -1,9 +1,9 @@
 # Every command sets up what it needs: a virtual environment in .venv, from Python >= 3.11 alone.
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 .DEFAULT_GOAL := help
-.PHONY: help demo cluster-demo play test check lint types coverage doctests demos notebooks docs pictures bench hunt mutants ulps clean
+.PHONY: help demo cluster-demo play test check lint types coverage doctests demos notebooks docs pictures bench package release hunt mutants ulps clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,8 +33,8 @@ types: $(VENV)/dev.ok ## check the types
 coverage: $(VENV)/dev.ok ## run the tests and demand 95 % of lines and branches
 	$(MAKE) test PYTEST_OPTIONS="--cov --cov-report=term"
 
-doctests: $(VENV)/dev.ok ## run the examples in docstrings and in the README
-	$(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' micrograd_like README.md
+doctests: $(VENV)/dev.ok ## run the examples in docstrings, in the README and in the cookbook
+	$(BIN)/python -m pytest -q --doctest-modules --doctest-glob='*.md' micrograd_like README.md docs/cookbook.md
 
 demos: $(VENV)/dev.ok ## run the demos that are not chapters; the tests execute the chapters, as notebooks
 	@for demo in demos/[!0-9]*.py; do echo "== $$demo"; $(BIN)/python $$demo > /dev/null || exit 1; done
@@ -59,6 +59,25 @@ pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/p
 
 bench: $(VENV)/bench.ok ## measure speed and memory against peers, into docs/benchmarks.md and docs/benchmarks.svg
 	$(BIN)/python -m benchmarks --write docs
+
+package: $(VENV)/release.ok ## build wheel and sdist into dist, check them, and use the wheel in an empty environment
+	@rm -rf dist build out/empty
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	if git rev-parse --git-dir > /dev/null 2>&1; then $(BIN)/check-manifest; fi
+	$(PYTHON) -m venv out/empty
+	out/empty/$(notdir $(BIN))/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	out/empty/$(notdir $(BIN))/python -m pip check
+	cd out/empty && $(notdir $(BIN))/python -W error ../../tests/installed.py
+
+release: check package ## run all checks, build, and print what is left to do by hand
+	@printf '\nBuilt and checked: %s\n' "$$(echo dist/*)"
+	@printf '%s\n' 'Left to do by hand:' \
+		'  1. The project URLs, which setup.cfg marks, and the repository in CITATION.cff.' \
+		'  2. The version in setup.cfg, micrograd_like/__init__.py and CITATION.cff, and its date in CHANGELOG.md.' \
+		'  3. The name: whether it is free on the index, or yours.' \
+		'  4. A tag, pushed; and wait for the workflows on all systems.' \
+		'  5. $(BIN)/python -m twine upload dist/*'
 
 MUTANTS ?= 100
 HUNT_SECONDS ?= 600

@@ -267,6 +267,13 @@ def test_a_slice_takes_the_rate_of_an_optimizer() -> None:
     assert (slope.lr, slope.step) == (0.5, 2.0)
 
 
+def test_a_report_is_a_list_of_its_parameters() -> None:
+    w, b = Value(1.0, label="w"), Value(2.0, label="b")
+    report = mg.explain_step((w * b) ** 2, [w, b], lr=0.01)
+    assert [entry.name for entry in report] == ["w", "b"]
+    assert len(report) == 2
+
+
 # SciPy
 
 

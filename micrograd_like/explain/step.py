@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isfinite
@@ -66,7 +66,8 @@ class ParameterStep:
 class StepReport(Report):
     """Account for one step, parameter by parameter.
 
-    `report["layers[0].neurons[2].b"]` is one parameter's entry; `report.parameters` are all, in the order given.
+    `report["layers[0].neurons[2].b"]` is one parameter's entry; `report.parameters` are all, in the order given, and so are
+    those that a loop over the report meets.
 
     >>> from micrograd_like import Value
     >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
@@ -112,6 +113,12 @@ class StepReport(Report):
             if entry.name == name:
                 return entry
         raise KeyError(f"no parameter {name!r} in this report")
+
+    def __iter__(self) -> Iterator[ParameterStep]:
+        return iter(self.parameters)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
 
     @property
     def title(self) -> str:
