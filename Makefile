@@ -62,9 +62,9 @@ bench: $(VENV)/bench.ok ## measure speed and memory against peers, into docs/ben
 
 package: $(VENV)/release.ok ## build wheel and sdist into dist, check them, and use the wheel in an empty environment
 	@rm -rf dist build out/empty
-	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m build --no-isolation --outdir dist
 	$(BIN)/python -m twine check --strict dist/*
-	if git rev-parse --git-dir > /dev/null 2>&1; then $(BIN)/check-manifest; fi
+	if git rev-parse --git-dir > /dev/null 2>&1; then $(BIN)/check-manifest --no-build-isolation; fi
 	$(PYTHON) -m venv out/empty
 	out/empty/$(notdir $(BIN))/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	out/empty/$(notdir $(BIN))/python -m pip check

@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 assert not Path(mg.__file__).is_relative_to(ROOT / "micrograd_like"), f"not the installed package: {mg.__file__}"
 assert importlib.metadata.version("micrograd_like") == mg.__version__
 installed = Path(mg.__file__).parent
-# Python's files, the marker of types and the live page's parts: all that the source has, and nothing else.
+# Python's files, the marker of types and the live page's parts, and the demos: all that the source has, and nothing else.
 source = {p.relative_to(ROOT / "micrograd_like") for p in (ROOT / "micrograd_like").rglob("*") if p.is_file()}
+source |= {p.relative_to(ROOT) for p in (ROOT / "demos").glob("*.py")}
 wheel = {p.relative_to(installed) for p in installed.rglob("*") if p.is_file()}
 source, wheel = ({p for p in files if "__pycache__" not in p.parts} for files in (source, wheel))
 assert source == wheel, f"missing in the wheel: {source - wheel}; only in the wheel: {wheel - source}"
