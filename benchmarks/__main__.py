@@ -13,7 +13,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     which = ("eager", "cluster", "compiled", "language", "player")
     parser.add_argument("which", nargs="?", choices=which, help="all by default")
-    parser.add_argument("--write", type=Path, help="a folder for benchmarks.md, benchmarks.svg and cluster_speed.md")
+    parser.add_argument("--write", type=Path, help="a folder for the reports and their pictures: docs")
     options = parser.parse_args()
     if options.which in (None, "eager"):
         from benchmarks import eager
@@ -25,9 +25,10 @@ def main() -> None:
 
         player.main(options.write)
     if options.which in (None, "cluster"):
-        from benchmarks import cluster
+        from benchmarks import cluster, local_steps
 
         cluster.main(options.write)
+        local_steps.main(options.write)
     if options.which in (None, "compiled", "language"):
         from benchmarks.race import single_thread
 

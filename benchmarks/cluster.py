@@ -167,6 +167,9 @@ def report() -> list[str]:
         *on_paper(fixed[1], each, parameters, per_sample),
         "",
         "With `local_steps=K` it is the samples of all K steps that count.",
+        "",
+        "What a further worker adds was measured where the workers share two cores with the client and the scheduler, so it "
+        "is an upper bound; a pool of real machines may do better.",
     ]
 
 

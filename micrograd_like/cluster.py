@@ -301,12 +301,22 @@ class Job:
         return Rule(self.optimizer, self.moving)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "rule"}
+        return {name: value for name, value in vars(self).items() if name not in ("rule", "spare")}
+
+    @cached_property
+    def spare(self) -> list[Any]:
+        """Arrays for sums, kept: where Dask lets memory be given back at once, a new one costs more than many a sum."""
+        return []
 
     def sums(self, numbers: Any, arrays: Sequence[Any], samples: int, n_jobs: int, careful: bool = False) -> Any:
         """The sum over the samples of their gradients, divided by `samples`, and last the sum of their losses."""
-        theta = require("numpy", extra="compiled").append(numbers, self.frozen) if len(self.frozen) else numbers
-        return self.program.shard_sums(*arrays, at=theta, samples=samples, n_jobs=n_jobs, careful=careful)
+        numpy = require("numpy", extra="compiled")
+        theta = numpy.append(numbers, self.frozen) if len(self.frozen) else numbers
+        try:
+            out = self.spare.pop()
+        except IndexError:
+            out = numpy.empty(len(theta) + 1)
+        return self.program.shard_sums(*arrays, at=theta, samples=samples, n_jobs=n_jobs, careful=careful, out=out)
 
 
 class Rule:
@@ -316,6 +326,7 @@ class Rule:
         self.numpy = require("numpy", extra="compiled")
         self.moving, self.room = moving, padded(moving)
         self.states = len(optimizer.STATE)
+        self.rooms: list[Any] = []  # for gradients; a step leaves its room empty
         text = step_module(optimizer, moving, len(optimizer.rates(optimizer.steps)))
         make: Callable[[], bytes] = lambda: native.machine_code(text, False)  # noqa: E731
         self.loaded = native.load(native.digest(text), "update", make, cached=True)
@@ -330,11 +341,15 @@ class Rule:
 
     def step(self, numbers: Any, gradient: Any, rates: Any) -> None:
         """Move the numbers, in place."""
-        room = self.numpy.zeros(self.room)
+        try:
+            room = self.rooms.pop()
+        except IndexError:
+            room = self.numpy.zeros(self.room)
         room[: self.moving] = gradient[: self.moving]
         rates = self.numpy.ascontiguousarray(rates)
         state = numbers[1:] if self.states else room
         self.update(*(array.__array_interface__["data"][0] for array in (numbers, room, state, rates)))
+        self.rooms.append(room)
 
 
 class Shard:
@@ -442,13 +457,22 @@ def _work(job: Job, shards: list[Shard], numbers: Any, batch: Batch, n_jobs: int
     def one(k: int) -> Any:
         return do(job, shards[k], numbers, batch.cuts[k], batch, max(threads // side_by_side, 1))
 
+    def add(x: Any, y: Any) -> Any:
+        x += y
+        job.spare.append(y)
+        return x
+
     if side_by_side > 1:
         with ThreadPoolExecutor(side_by_side) as pool:
             found = list(pool.map(one, range(len(shards))))
     else:
         found = [one(k) for k in range(len(shards))]
     losses = [0.0 if sums is None else float(sums[-1]) for sums in found]
-    return Answer(worker.address, identity(job.program.fingerprint), _tree(found), losses)
+    total = _tree(found, add if batch.rates is None else _sum)
+    if batch.rates is None and total is not None:
+        job.spare.append(total)
+        total = total.copy()
+    return Answer(worker.address, identity(job.program.fingerprint), total, losses)
 
 
 def _add_up(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int) -> Any:
@@ -481,6 +505,7 @@ def _train_alone(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], ba
             found = sums(True)
         losses[k] = found[-1]
         job.rule.step(numbers, found, rates)
+        job.spare.append(found)
     return numpy.concatenate([(numbers[:, : job.moving] * count).reshape(-1), losses, [losses.sum()]])
 
 
@@ -492,18 +517,17 @@ def _named(shard: Shard, compute: Callable[[], Any]) -> Any:
         raise
 
 
-def _tree(parts: Sequence[Any]) -> Any:
+def _sum(x: Any, y: Any) -> Any:
+    return tree_sum([x, y])
+
+
+def _tree(parts: Sequence[Any], add: Callable[[Any, Any], Any] = _sum) -> Any:
     """Their sum, in the fixed tree: a run of 2ⁿ parts that starts at a multiple of 2ⁿ is a part of it. None is nothing."""
     parts = list(parts)
     while len(parts) > 1:
-        parts = [_plus(*parts[k : k + 2]) for k in range(0, len(parts), 2)]
+        pairs = [(*parts[k : k + 2], None)[:2] for k in range(0, len(parts), 2)]
+        parts = [add(x, y) if x is not None and y is not None else y if x is None else x for x, y in pairs]
     return parts[0]
-
-
-def _plus(x: Any, y: Any = None) -> Any:
-    if x is None or y is None:
-        return y if x is None else x
-    return tree_sum([x, y])
 
 
 # ── the samples, and how they are cut ───────────────────────────────────────────────────────────────────────────────

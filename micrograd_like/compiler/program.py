@@ -312,6 +312,7 @@ class Program:
         samples: int = 1,
         n_jobs: int | None = None,
         careful: bool = False,
+        out: Any = None,
         **named: Any,
     ) -> Any:
         """The sum over these samples of their gradients, each divided by `samples`, and, last, the sum of their losses.
@@ -321,7 +322,8 @@ class Program:
         bits of `gradient` for the whole batch.
 
         `careful`: use the rules that pass on nothing where a gradient is 0, which `gradient` falls back to where a
-        number of its result is nan. Other arguments and errors as for a call.
+        number of its result is nan. `out`: an array of doubles for the result, to save making one. Other arguments and
+        errors as for a call.
 
         >>> import micrograd_like as mg
         >>> w = mg.Value(1.0)
@@ -336,7 +338,8 @@ class Program:
 
         machine, space, at, threads = self._called(at, n_jobs, careful)
         space.run(GRADIENT, arrays, count, at, threads, whole)
-        sums = space.sums[: size + 1].copy()
+        sums = self._numpy.empty(size + 1) if out is None else out
+        sums[:] = space.sums[: size + 1]
         sums[size] = space.sums[-8]
         machine.give(space)
         return sums
