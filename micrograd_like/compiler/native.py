@@ -1,4 +1,4 @@
-"""Stage 11, native: LLVM's text to machine code for this computer, kept in a cache on disk."""
+"""Stage 12, native: LLVM's text to machine code for this computer, kept in a cache on disk."""
 
 from __future__ import annotations
 

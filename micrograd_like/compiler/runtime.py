@@ -1,4 +1,4 @@
-"""Stage 12, runtime: a program's machine code, and the memory that each call works on.
+"""Stage 13, runtime: a program's machine code, and the memory that each call works on.
 
 Calls share the code and what never changes; everything that a call writes to is in a workspace of its own. So calls from
 several threads run side by side.
