@@ -1,17 +1,18 @@
-"""`python -m benchmarks` runs them all; `eager`, `cluster`, `compiled`, `language` or `player` behind it one of them."""
+"""`python -m benchmarks` runs them all; `eager`, `cluster`, `compiled`, `cores`, `language` or `player` behind it one of them."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    which = ("eager", "cluster", "compiled", "language", "player")
+    which = ("eager", "cluster", "compiled", "cores", "language", "player")
     parser.add_argument("which", nargs="?", choices=which, help="all by default")
     parser.add_argument("--write", type=Path, help="a folder for the reports and their pictures: docs")
     options = parser.parse_args()
@@ -29,6 +30,13 @@ def main() -> None:
 
         cluster.main(options.write)
         local_steps.main(options.write)
+    if options.which == "cores":
+        from benchmarks import cores
+
+        cores.main(options.write)
+    elif options.which is None:  # in a process of its own, whose libraries may use all cores
+        folder = [] if options.write is None else ["--write", str(options.write)]
+        subprocess.run([sys.executable, "-m", "benchmarks", "cores", *folder], check=True)
     if options.which in (None, "compiled", "language"):
         from benchmarks.race import single_thread
 

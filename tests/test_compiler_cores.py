@@ -239,7 +239,7 @@ def test_helpers_that_come_late_or_for_nothing_go_home(case: Case, monkeypatch: 
     machine = case.program._ready()
     space = machine.take()
     machine.help(space.address, 1, space.calls + 1)  # a call that never begins, as where Ctrl-C came in between
-    machine.give(space)
+    space.give()
     assert bits(*case.program.gradient(case.x, case.y)) == expected
 
 

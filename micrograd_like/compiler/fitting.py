@@ -63,7 +63,7 @@ class Compiled:
             losses = training.run(self.program._numpy.array([rows])).tolist()
             return losses, self._hits(training.outputs, [self.samples[i] for i in rows])
         arrays = [array[list(rows)] for array in self.arrays]
-        loss, gradient, outputs = self.program._gradient(arrays, len(rows), n_jobs=self.threads, with_outputs=True)
+        loss, gradient, outputs = self.program._gradient(arrays, len(rows), n_jobs=self.threads)
         total = Value(loss)
         check_loss(total)
         assign((self.parameters, "grad", gradient.tolist()))

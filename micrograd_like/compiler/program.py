@@ -6,6 +6,8 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
+from operator import is_
+from sys import modules
 from typing import Any
 
 from micrograd_like import jobs
@@ -257,7 +259,7 @@ class Program:
         space.point(None)
         space.read()
         numbers = space.params.copy()
-        machine.give(space)
+        space.give()
         return numbers
 
     def __call__(self, *inputs: Any, at: Any = None, n_jobs: int | None = None, **named: Any) -> float:
@@ -272,7 +274,9 @@ class Program:
         """
         self._needs_loss()
         arrays, count = self._arrays(inputs, named)
-        loss: float = self._run(FORWARD, arrays, count, at, lambda space: space.losses.item(0), n_jobs)
+        space = self._run(FORWARD, arrays, count, at, n_jobs)
+        loss: float = space.losses.item(0)
+        space.give()
         return loss
 
     def losses(self, *inputs: Any, at: Any = None, n_jobs: int | None = None, **named: Any) -> Any:
@@ -300,10 +304,13 @@ class Program:
         >>> program.gradient([2.0], at=[3.0])
         (0.0, array([0.]))
         """
-        self._needs_loss()
-        arrays, count = self._arrays(inputs, named)
-        found: tuple[float, Any] = self._run(GRADIENT, arrays, count, at, _loss_and_gradient, n_jobs)
-        return found
+        if not self._has_loss:
+            self._needs_loss()
+        arrays, count = self._inputs.arrays(inputs, named)
+        space = self._run(GRADIENT, arrays, count, at, n_jobs)
+        loss, gradient = space.losses.item(0), space.gradient.copy()
+        space.give()
+        return loss, gradient
 
     def shard_sums(
         self,
@@ -336,12 +343,11 @@ class Program:
         arrays, count = self._arrays(inputs, named)
         size = self._parts.parameters
 
-        machine, space, at, threads = self._called(at, n_jobs, careful)
-        space.run(GRADIENT, arrays, count, at, threads, whole)
+        space = self._called(GRADIENT, arrays, count, at, n_jobs, careful, whole)[0]
         sums = self._numpy.empty(size + 1) if out is None else out
         sums[:] = space.sums[: size + 1]
         sums[size] = space.sums[-8]
-        machine.give(space)
+        space.give()
         return sums
 
     def bind(self, *inputs: Any, n_jobs: int | None = None, **named: Any) -> Bound:
@@ -401,9 +407,8 @@ class Program:
             size = min(size, whole_number("batch_size", batch_size))
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"expected an Optimizer, got {type(optimizer).__name__}: {optimizer!r:.60}")
-        if len(optimizer.parameters) != len(self.parameters) or any(
-            p is not q for p, q in zip(optimizer.parameters, self.parameters, strict=True)
-        ):
+        theirs = optimizer.parameters
+        if len(theirs) != len(self.parameters) or not all(map(is_, theirs, self.parameters)):
             raise ValueError(
                 "expected an optimizer of this program's parameters, in their order; "
                 "compile the function with those that are to be trained"
@@ -448,56 +453,53 @@ class Program:
     def _arrays(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Any], int]:
         return self._inputs.arrays(inputs, named)
 
-    def _called(self, at: Any, n_jobs: int | None, careful: bool) -> tuple[Machine, Workspace, Any, int]:
-        """What a call needs: the machine, memory, the vector of parameters, how many threads."""
-        if at is not None:
-            at = self._inputs.vector(at, self._parts.parameters)
-        threads = jobs.threads_for(n_jobs)
-        machine = self._ready(careful=careful)
-        return machine, machine.take(), at, threads
-
-    def _run(
+    def _called(
         self,
         mode: int,
         arrays: list[Any],
         count: int,
         at: Any,
-        result: Callable[[Workspace], Any],
-        n_jobs: int | None = None,
-        careful: bool = False,
-    ) -> Any:
-        """What `result` takes from the memory of a call; of the careful machine's where the other's gradient is nan."""
-        machine, space, at, threads = self._called(at, n_jobs, careful)
-        if not space.run(mode, arrays, count, at, threads) or careful:
-            found = result(space)
-            machine.give(space)
-            return found
-        machine.give(space)
-        return self._run(mode, arrays, count, at, result, n_jobs, careful=True)
+        n_jobs: int | None,
+        careful: bool,
+        whole: int = 0,
+    ) -> tuple[Workspace, bool]:
+        """The memory of a call, and whether a number of its gradient, if asked for, is nan."""
+        machine = self._careful if careful else self._machine
+        if machine is None:
+            machine = self._ready(careful=careful)
+        machine.alone = self.alone
+        if at is not None:
+            at = self._inputs.vector(at, machine.size)
+        # Nobody is inside of joblib's configuration who has not imported it.
+        threads = 1 if n_jobs is None and "joblib" not in modules else jobs.threads_for(n_jobs)
+        space = machine.take()
+        return space, space.run(mode, arrays, count, at, threads, whole)
+
+    def _run(self, mode: int, arrays: list[Any], count: int, at: Any, n_jobs: int | None) -> Workspace:
+        """The memory of a call, with its results; of the careful machine's where the other's gradient is nan."""
+        space, is_nan = self._called(mode, arrays, count, at, n_jobs, False)
+        if is_nan:
+            space.give()
+            space, _ = self._called(mode, arrays, count, at, n_jobs, True)
+        return space
 
     def _gradient(
-        self,
-        arrays: list[Any],
-        count: int,
-        *,
-        at: Any = None,
-        n_jobs: int | None = None,
-        with_outputs: bool = False,
+        self, arrays: list[Any], count: int, *, at: Any = None, n_jobs: int | None = None
     ) -> tuple[float, Any, Any]:
-        """(mean loss, gradient, outputs where they are wanted)."""
-
-        def result(space: Workspace) -> tuple[float, Any, Any]:
-            outputs = space.outputs_of(count) if with_outputs else None
-            return space.losses.item(0), space.gradient.copy(), outputs
-
-        found: tuple[float, Any, Any] = self._run(GRADIENT, arrays, count, at, result, n_jobs)
+        """(mean loss, gradient, outputs)."""
+        space = self._run(GRADIENT, arrays, count, at, n_jobs)
+        found = space.losses.item(0), space.gradient.copy(), space.outputs_of(count)
+        space.give()
         return found
 
     def _run_outputs(
         self, inputs: Sequence[Any], named: Mapping[str, Any], at: Any = None, n_jobs: int | None = None
     ) -> Any:
         arrays, count = self._arrays(inputs, named)
-        return self._run(FORWARD, arrays, count, at, lambda space: space.outputs_of(count), n_jobs)
+        space = self._run(FORWARD, arrays, count, at, n_jobs)
+        outputs = space.outputs_of(count)
+        space.give()
+        return outputs
 
     def _ready(self, *, careful: bool = False) -> Machine:
         """The machine; the careful one where the other's gradient is nan."""
@@ -550,10 +552,6 @@ class Bound:
             self.gradient[:] = gradient
             return loss, self.gradient
         return self._loss(0), self.gradient
-
-
-def _loss_and_gradient(space: Workspace) -> tuple[float, Any]:
-    return space.losses.item(0), space.gradient.copy()
 
 
 def _structured(structure: Any, outputs: Any) -> Any:

@@ -41,6 +41,9 @@ class Machine:
         self, parts: Parts, parameters: Sequence[Value], cached: bool, check: bool = False, width: int | None = None
     ) -> None:
         self.numpy = numpy = require("numpy", extra="compiled")
+        self.size = parts.parameters
+        self.gathers = bool(parts.gathers)
+        self.mixes = LENGTH in parts.shapes  # samples of different lengths, which are put in an order
         self.shard = smallest_shard(parts)
         self.work = operations(parts.sample.forward)  # of a sample
         self.alone = ALONE
@@ -71,10 +74,6 @@ class Machine:
             return self.free.pop()
         except IndexError:
             return Workspace(self)
-
-    def give(self, space: Workspace) -> None:
-        """Memory that a call needs no more. After an error or an interrupt it is not given back, but forgotten."""
-        self.free.append(space)
 
     def load(self, name: str, symbol: str, text: Callable[[], str], optimize: bool) -> native.Loaded:
         """A module's machine code."""
@@ -185,27 +184,42 @@ class Workspace:
         Raises:
             IndexError: a sample's number picks (`gather`) what is not there.
         """
-        asked = [mode, count, threads, whole, *map(id, arrays)]
+        machine = self.machine
+        asked = [mode, count, threads, whole, machine.alone, *map(id, arrays)]
         if asked != self.asked:  # else the fields still say so
-            self.ask(mode, arrays, count, threads=threads, whole=whole)
+            if asked[:5] == self.asked[:5] and not machine.mixes:
+                self.lend(arrays)
+            else:
+                self.ask(mode, arrays, count, threads=threads, whole=whole)
             self.asked = asked
-        self.point(at)
+        if at is not self.at:
+            self.point(at)
         return self.again(count)
 
     def again(self, count: int) -> bool:
         """Run as before: on the same arrays, whose numbers may be others."""
         machine = self.machine
-        self.check(count)
+        if machine.gathers:
+            self.check(count)
         if self.helpers:
             if self.at is None:
                 self.read()
-            return bool(self.together())
-        brief = count * machine.parts.parameters < BRIEF
+            return self.together() != 0
+        brief = count * machine.size < BRIEF
         if self.at is None:
             if brief and machine.reader is not None and (answer := machine.read_and_run(self.address)) >= 0:
                 return bool(answer)
             self.read()
         return bool((machine.quick if brief else machine.entry)(self.address))
+
+    def give(self) -> None:
+        """Give the memory back: the call is over. After an error or an interrupt it is not given back, but forgotten."""
+        self.machine.free.append(self)
+
+    def lend(self, arrays: list[Any]) -> None:
+        """Let the samples be those of other arrays, as many as before."""
+        self.lent = arrays, self.lent[1], self.lent[2], self.lent[3]
+        struct.pack_into(f"{len(arrays)}q", self.lent[3], 0, *map(_address, arrays))
 
     def together(self) -> int:
         """Call the machine code, and other threads to help."""
@@ -246,7 +260,10 @@ class Workspace:
         if self.state.size < size * len(states):
             self.state = self.aligned(size * len(states))
         for k, state in enumerate(states):
-            self.state[k * size : k * size + len(state)] = [ieee.as_float(x) for x in state]
+            found = self.numpy.array(state)
+            if found.dtype.kind not in "fi":
+                found = [ieee.as_float(x) for x in state]
+            self.state[k * size : k * size + len(state)] = found
         self.ask(TRAIN, arrays, count, batch, orders, rates, self.machine.step(optimizer, rates.shape[1]), threads)
         self.check(count)
         if self.helpers:
@@ -302,7 +319,7 @@ class Workspace:
     def by_length(self, arrays: list[Any], batch: int, shard: int, orders: Any) -> Any:
         """Orders of the samples in which those of a shard that have the same length lie side by side."""
         numpy = self.numpy
-        if LENGTH not in self.machine.parts.shapes:
+        if not self.machine.mixes:
             return orders
         lengths = arrays[-1]
         if orders is None:

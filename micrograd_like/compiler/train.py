@@ -14,7 +14,9 @@ from micrograd_like.order import shuffled
 
 MOST_STEPS = 10**9  # in one call, which returns the loss of each
 AT_ONCE = 1 << 22  # places of samples in orders, and steps, that are held in memory side by side
-BETWEEN = 4 * 10**8  # parameters times samples that are trained between two looks at Ctrl-C: about a tenth of a second
+BETWEEN = (
+    6 * 10**8
+)  # parameters times samples that a thread trains between two looks at Ctrl-C: about a tenth of a second
 
 
 class Training:
@@ -43,7 +45,8 @@ class Training:
         if epochs * self.steps > MOST_STEPS:
             raise ValueError(f"expected at most {MOST_STEPS:,} steps in one call, got epochs={epochs:,}")
         weight = max(self.count, 1)
-        at_once = max(1, min(BETWEEN // (weight * max(len(self.optimizer.parameters), 1)), AT_ONCE // weight))
+        work = weight * max(len(self.optimizer.parameters), 1)
+        at_once = max(1, min(self.threads * BETWEEN // work, AT_ONCE // weight))
         losses = []
         for first in range(0, epochs, at_once):
             now = min(at_once, epochs - first)
@@ -94,8 +97,7 @@ class Training:
     def _try(self, orders: Any, rates: Any, careful: bool) -> Any | None:
         """What `run` returns; None where a number stopped being finite, and then nothing has changed."""
         optimizer, isfinite = self.optimizer, self.numpy.isfinite
-        machine = self.ready(careful=careful)
-        space = machine.take()
+        space = self.ready(careful=careful).take()
         space.train(self.arrays, self.count, self.batch_size, orders, optimizer, rates, self.threads)
         losses = space.losses[: len(rates)].copy()
         ends_well = isfinite(losses).all() and isfinite(space.params).all()
@@ -106,5 +108,5 @@ class Training:
         else:
             step = len(rates) - 1 if isfinite(losses).all() else int(isfinite(losses).argmin())
             self.failed = step, losses[step]
-        machine.give(space)
+        space.give()
         return losses if ends_well else None
