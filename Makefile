@@ -93,7 +93,7 @@ ulps: $(VENV)/dev.ok ## measure how exact every operation is, into docs/ulps.md 
 	$(BIN)/python tests/special_points.py docs/special_points.md
 
 clean: ## delete what the other commands made
-	rm -rf $(VENV) build dist out .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache micrograd_like.egg-info
+	rm -rf $(VENV) build dist out docs/learn .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache micrograd_like.egg-info
 
 $(VENV)/python.ok:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed; {sys.executable} is {sys.version.split()[0]} (choose another with PYTHON=...)")'
