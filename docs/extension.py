@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +92,10 @@ def describe(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines:
     """Give an operation its own text, for what Python finds is that of its class; others get theirs as it is meant."""
     if isinstance(thing, Operation):
         lines[:] = operation(thing)
-    else:
-        plain_text(lines)
+        return
+    if isinstance(thing, (property, cached_property)):  # napoleon takes what stands before a colon for a type
+        lines[:] = [*(inspect.getdoc(thing) or "").split("\n"), ""]
+    plain_text(lines)
 
 
 def write_live_pages(app: Sphinx, failed: Exception | None) -> None:
