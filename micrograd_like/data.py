@@ -117,15 +117,15 @@ def load_words(path: str | Path, longest: int = 15, held_out: float = 0.1, seed:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"expected text in UTF-8 in {str(path)!r:.80}: {error}") from None
+        raise ValueError(f"expected text in UTF-8 in {path.name!r:.80}: {error}") from None
     words = {word for word in re.findall(r"[^\W\d_]+", text.lower()) if len(word) <= longest}
     if len(words) < FEWEST_WORDS:
         raise ValueError(
-            f"expected at least {FEWEST_WORDS} different words of at most {longest} letters in {str(path)!r:.80}, "
+            f"expected at least {FEWEST_WORDS} different words of at most {longest} letters in {path.name!r:.80}, "
             f"found {len(words)}"
         )
     if (letters := len(set("".join(words)))) > MOST_LETTERS:
-        raise ValueError(f"expected at most {MOST_LETTERS} different letters in {str(path)!r:.80}, found {letters}")
+        raise ValueError(f"expected at most {MOST_LETTERS} different letters in {path.name!r:.80}, found {letters}")
     return _split_words("a word", words, longest, held_out, seed)
 
 

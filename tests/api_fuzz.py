@@ -193,6 +193,7 @@ GOOD: dict[str, Callable[[World], Any]] = {
     "nin": lambda w: 2,
     "noise": lambda w: 0.1,
     "n": lambda w: 2,
+    "n_jobs": lambda w: 1,
     "nonlin": lambda w: True,
     "nout": lambda w: 2,
     "nouts": lambda w: [2, 1],

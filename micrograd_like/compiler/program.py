@@ -6,13 +6,13 @@ import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import prod
-from operator import is_
+from operator import index, is_
 from sys import modules
 from typing import Any
 
 from micrograd_like import jobs
 from micrograd_like._extras import require
-from micrograd_like.checks import generator, whole_number
+from micrograd_like.checks import generator, shown, whole_number
 from micrograd_like.compiler import native
 from micrograd_like.compiler.arrays import Inputs, UpTo
 from micrograd_like.compiler.blocks import Parts
@@ -72,10 +72,13 @@ def compile(
 def _width(width: Any) -> int | None:
     if width is None:
         return None
-    doubles = whole_number("width", width)
+    try:
+        doubles = index(width)
+    except TypeError:
+        doubles = 0
     if doubles not in (2, 4, 8) or doubles > native.width():
         raise ValueError(
-            f"expected width as 2, 4 or 8 doubles, and at most this processor's {native.width()}; got {doubles}"
+            f"expected width as 2, 4 or 8 doubles, and at most this processor's {native.width()}; got {shown(width)}"
         )
     return doubles
 
