@@ -580,12 +580,12 @@ def verdict(error: Exception, took_a_function: bool = False) -> str | None:
     where = f"{type(error).__name__} at {' > '.join(ours[-3:])}: {str(error)[:200]}"
     if not isinstance(error, NAMED):
         return f"of an uncommon type: {where}"
+    if (isinstance(error, OSError) and error.filename is not None) or "os.PathLike" in str(error):
+        return None  # the system's own word about a file, or about what is no path
     if not str(error).strip() or len(str(error)) > LONGEST:
         return f"a message of {len(str(error))} characters: {where[:300]}"
     if code.co_filename == __file__ and not ours:
         return None  # Python itself: an argument too many, or an operator that returned NotImplemented
-    if (isinstance(error, OSError) and error.filename is not None) or "os.PathLike" in str(error):
-        return None  # the system's own word about a file, or about what is no path
     if (HANDED_ON in code.co_filename) and isinstance(error, ValueError) and _raises(code.co_filename, line, error):
         return None
     if took_a_function and isinstance(error, (TypeError, ValueError)):
