@@ -46,7 +46,7 @@ notebooks: $(VENV)/notebooks.ok ## turn the chapters into executed notebooks, in
 		&& echo out/notebooks/$$(basename $$demo .py).ipynb || exit 1; done
 
 docs: $(VENV)/docs.ok ## build the site, with executed chapters and live pages: out/docs/index.html
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs out/docs
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs out/docs
 	@echo out/docs/index.html
 
 pictures: $(VENV)/pictures.ok ## draw the chapters' pictures again, into demos/pictures; without a PATH, so never by a system Graphviz
@@ -89,7 +89,7 @@ mutants: $(VENV)/dev.ok ## change the package in a hundred places (MUTANTS=...),
 	$(BIN)/python tests/mutants.py --count $(MUTANTS)
 
 ulps: $(VENV)/dev.ok ## measure how exact every operation is, into docs/ulps.md and docs/special_points.md
-	$(BIN)/python tests/ulps.py docs/ulps.md 1000
+	$(BIN)/python tests/ulps.py docs/ulps.md 300
 	$(BIN)/python tests/special_points.py docs/special_points.md
 
 clean: ## delete what the other commands made

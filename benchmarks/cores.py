@@ -122,7 +122,7 @@ def picture(lines: Lines) -> Plot:
             ax.plot(x, y, marker=mark, color=colour, linewidth=2, markersize=5, label=f"{n} threads")
         ax.axhline(1, color="#777777", linewidth=1)
         ax.axhline(cores(), color="#777777", linestyle="--", linewidth=1)
-        ax.text(1, cores() + 0.03, f"{cores()} cores cannot do more", va="bottom")
+        ax.text(1, cores() + 0.03, f"{cores()} cores, if nothing were lost", va="bottom")
         ax.text(32, 0.97, "one thread", va="top", ha="right")
         plain = matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:,g}")
         ax.set(
@@ -131,7 +131,7 @@ def picture(lines: Lines) -> Plot:
             ylim=(0.75, cores() + 0.3),
             xlabel="smallest shards in the batch (64-512-10)",
             ylabel="times one thread's speed",
-            title="Two shards are enough to use a second core; three cannot be halved",
+            title="Two shards are enough to use a second core",
         )
         ax.xaxis.set_major_formatter(plain)
         ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())

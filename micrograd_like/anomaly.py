@@ -45,7 +45,7 @@ def _watch() -> _Watch | None:
 class AnomalyError(FloatingPointError):
     """Report that a computation stopped being finite.
 
-    `node` is the first node that is not, `location` the "file:line" that recorded it, or None.
+    `node` is the first node that is not, `location` the ``file:line`` that recorded it, or None.
 
     >>> from micrograd_like import Value
     >>> try:

@@ -111,7 +111,7 @@ def digits() -> Page:
         title="Digits: draw one, and see it read",
         hints=[
             "Press play, by epoch: a few epochs are enough. The grey pictures are the weights of each neuron.",
-            "Then draw a digit of your own on the right: it is read while you draw.",
+            "Then draw a digit of your own in the drawing field: it is read while you draw.",
             "By operation: the coloured picture beside a neuron is what each of its weights does to the loss.",
         ],
     )
