@@ -116,7 +116,7 @@ def load_words(path: str | Path, longest: int = 15, held_out: float = 0.1, seed:
     path, longest = Path(path), whole_number("longest", longest)
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"expected text in UTF-8 in {path.name!r:.80}: {error}") from None
     words = {word for word in re.findall(r"[^\W\d_]+", text.lower()) if len(word) <= longest}
     if len(words) < FEWEST_WORDS:
