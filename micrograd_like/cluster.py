@@ -43,6 +43,7 @@ from micrograd_like.files import replace_file
 from micrograd_like.ieee import as_float
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
+from micrograd_like.order import orders
 from micrograd_like.training import Epoch, History, _rule, _samples, look_at
 
 __all__ = ["Trial", "fit", "sweep"]
@@ -366,24 +367,13 @@ class Shard:
             return [array[first:last] for array in self.arrays]
         (known, order) = self.drawn
         if known != (seed, epoch):
-            order = _shuffled(self.count, random.Random(f"{seed} {epoch} {self.number}"))
+            (order,) = orders(self.count, random.Random(f"{seed} {epoch} {self.number}"), 1)
             self.drawn = (seed, epoch), order
         chosen = order[first:last]
         return [array[chosen] for array in self.arrays]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "drawn": (None, None)}
-
-
-def _shuffled(count: int, rng: random.Random) -> Any:
-    """The order of `order.shuffled`, sorted by NumPy."""
-    numpy = require("numpy", extra="compiled")
-    if not count:
-        return numpy.arange(0)
-    most = 1 << 20  # at once
-    bits = [min(most, count - k) for k in range(0, count, most)]
-    drawn = b"".join(rng.getrandbits(64 * n).to_bytes(8 * n, "little") for n in bits)
-    return numpy.argsort(numpy.frombuffer(drawn, "<u8"), kind="stable")
 
 
 def _load(first: int, pieces: Sequence[Any]) -> list[Shard]:

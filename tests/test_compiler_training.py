@@ -12,7 +12,7 @@ import micrograd_like as mg
 from micrograd_like import Value
 from micrograd_like.compiler import runtime
 from micrograd_like.compiler.program import Training
-from micrograd_like.order import shuffled
+from micrograd_like.order import orders, shuffled
 
 
 def moons(n: int = 37) -> list[tuple[list[float], int]]:
@@ -132,20 +132,17 @@ def test_without_a_shuffle_every_epoch_takes_the_samples_as_they_come() -> None:
 
 
 def test_orders_are_those_of_a_loop_in_python_and_leave_the_generator_as_it_does() -> None:
-    program = mg.compile(lambda x: x * 2, [], x=())
-
     class Unusual(random.Random):
         def getrandbits(self, bits: int) -> int:
             return 7  # equal keys: the samples stay in order
 
     for n, epochs in [(1, 3), (2, 5), (17, 4), (1000, 3), (5000, 1)]:
         mine, pythons = random.Random(n), random.Random(n)
-        orders = Training(program._ready, mg.SGD([Value(1.0)], 0.1), [np.zeros(n)], n, 1).shuffled(mine, epochs)
-        assert orders.tolist() == [shuffled(n, pythons) for _ in range(epochs)]
+        found = orders(n, mine, epochs)
+        assert found.tolist() == [shuffled(n, pythons) for _ in range(epochs)]
         assert mine.getstate() == pythons.getstate()
-        assert sorted(orders[-1].tolist()) == list(range(n))
-    unusual = Training(program._ready, mg.SGD([Value(1.0)], 0.1), [np.zeros(4)], 4, 1).shuffled(Unusual(0), 2)
-    assert unusual.tolist() == [[0, 1, 2, 3]] * 2
+        assert sorted(found[-1].tolist()) == list(range(n))
+    assert orders(4, Unusual(0), 2).tolist() == [[0, 1, 2, 3]] * 2
 
 
 def test_many_epochs_at_once_are_the_same_as_one_by_one() -> None:

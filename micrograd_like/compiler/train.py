@@ -10,7 +10,7 @@ from micrograd_like._extras import require
 from micrograd_like.compiler.runtime import Machine
 from micrograd_like.ieee import as_float
 from micrograd_like.optim import SGD, Optimizer
-from micrograd_like.order import shuffled
+from micrograd_like.order import orders
 
 MOST_STEPS = 10**9  # in one call, which returns the loss of each
 AT_ONCE = 1 << 22  # places of samples in orders, and steps, that are held in memory side by side
@@ -50,20 +50,12 @@ class Training:
         losses = []
         for first in range(0, epochs, at_once):
             now = min(at_once, epochs - first)
-            losses.append(self.run(self.in_order(now) if rng is None else self.shuffled(rng, now)))
+            losses.append(self.run(self.in_order(now) if rng is None else orders(self.count, rng, now)))
         return self.numpy.concatenate(losses)
 
     def in_order(self, epochs: int) -> Any:
         """The order of the samples in each epoch: one row, seen several times."""
         return self.numpy.broadcast_to(self.numpy.arange(self.count), (epochs, self.count))
-
-    def shuffled(self, rng: random.Random, epochs: int) -> Any:
-        """The orders that `order.shuffled` gives, for several epochs at once."""
-        numpy, keys = self.numpy, epochs * self.count
-        if type(rng) is not random.Random or not 0 < keys < 1 << 24:
-            return numpy.array([shuffled(self.count, rng) for _ in range(epochs)], dtype=numpy.int64)
-        drawn = numpy.frombuffer(rng.getrandbits(64 * keys).to_bytes(8 * keys, "little"), "<u8")
-        return numpy.argsort(drawn.reshape(epochs, self.count), axis=1, kind="stable")
 
     def run(self, orders: Any) -> Any:
         """Epochs, one for each row of an array of orders of the samples. Returns the loss of each step.
