@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
 import jupytext
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
+
+from micrograd_like.tutor.script import asked
 
 ROOT = Path(__file__).parent.parent
 # Without a PATH there is no system Graphviz, whose layouts differ from version to version.
@@ -61,8 +62,7 @@ def read(text: str) -> Any:
                 cell.metadata["tags"] = [*tags, "hide-input"]
                 cell.metadata["mystnb"] = {"code_prompt_show": prompt, "code_prompt_hide": prompt}
         elif "question" in tags:
-            question = re.sub(r"^> ?", "", cell.source, flags=re.MULTILINE).replace("**Question.** ", "")
-            cell.source = f":::{{admonition}} Question\n:class: question\n{question}\n:::"
+            cell.source = f":::{{admonition}} Question\n:class: question\n{asked(cell.source)}\n:::"
         elif "exercise" in tags:
             # Hints are Markdown inside of HTML: blank lines say so.
             cell.source = cell.source.replace("</summary>\n", "</summary>\n\n").replace("</details>", "\n</details>\n")

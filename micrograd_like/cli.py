@@ -87,7 +87,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _tutor(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     name, word = getattr(options, "name", None), getattr(options, "place", None)
     try:
-        known = [script.read(path) for stem, path in demos().items() if stem[0].isdecimal()]
+        known = script.chapters(demos().values())
         if not known:
             raise LookupError("no chapters are installed beside this package")
         chapter = script.find(known, name) if name is not None else None
@@ -96,10 +96,9 @@ def _tutor(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         place = script.find_step(chapter, word) if chapter and word is not None else None
     except (LookupError, SyntaxError) as error:
         parser.error(str(error))
-    interactive = sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    if sys.platform == "win32":
-        interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    if options.plain or not interactive:
+    asking = sys.stdin.isatty() and sys.stdout.isatty()
+    simple = sys.platform != "win32" and os.environ.get("TERM", "dumb") == "dumb"
+    if options.plain or simple or not asking:
         from micrograd_like.tutor import plain
 
         return plain.run(known, chapter, place)

@@ -23,7 +23,7 @@ def known(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "10_more.py").write_text('# %% [markdown]\n"# 10. More numbers"\n# %%\nprint("the second chapter")\n')
     write(tmp_path)
-    return script.chapters(tmp_path)
+    return script.chapters(tmp_path.iterdir())
 
 
 class Driver:
@@ -329,7 +329,7 @@ def test_the_menu_shows_fourteen_chapters_with_whole_titles(tmp_path, monkeypatc
         assert reader.screen.count(title) == 14
         assert "begin or go on" in reader.screen
 
-    drive(script.chapters(tmp_path), story, chapter=None)
+    drive(script.chapters(tmp_path.iterdir()), story, chapter=None)
 
 
 def test_light_and_dark(known):

@@ -127,7 +127,7 @@ def test_search_puts_a_title_before_an_idea_before_a_text(tmp_path):
     for number, text in {1: "# 1. First\n\nIn black.", 2: "# 2. Second", 3: "# 3. The black box"}.items():
         ideas = ' ideas=["black and white"]' if number == 2 else ""
         (tmp_path / f"0{number}_x.py").write_text(f'# %% [markdown]{ideas}\n"""\n{text}\n"""\n# %%\nx = 1\n')
-    known = script.chapters(tmp_path)
+    known = script.chapters(tmp_path.iterdir())
     assert [chapter.number for chapter, _ in script.search(known, "Black")] == [3, 2, 1]
 
 

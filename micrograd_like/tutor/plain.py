@@ -109,16 +109,12 @@ def _read(chapter: Chapter, place: int, asking: bool, known: list[Chapter]) -> t
             if target == "menu":
                 return False, _choose(known, asking)
             if target == "next":
-                return False, _after(chapter, known)
+                following = script.following(known, chapter)
+                if following is None:
+                    print("\nThat was the last chapter.")
+                return False, following
     finally:
         reading.close()
-
-
-def _after(chapter: Chapter, known: list[Chapter]) -> Chapter | None:
-    following = next((each for each in known if each.number > chapter.number), None)
-    if following is None:
-        print("\nThat was the last chapter.")
-    return following
 
 
 def _ask(reading: Reading, page: Page) -> str:

@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
-from micrograd_like.tutor import look, page, progress
+from micrograd_like.tutor import look, page, progress, script
 from micrograd_like.tutor.reading import COMMANDS, Reading, Say, pictures_of
 from micrograd_like.tutor.script import Chapter, Step
 from micrograd_like.tutor.session import InterruptedStepError, Picture, SessionClosedError
@@ -356,7 +356,7 @@ class Reader(Screen[None]):
         else:
             go = "show it" if reading.waiting and step.question else "run" if reading.waiting and step.code else "next"
             if go == "next" and reading.is_last:
-                following = self._following()
+                following = script.following(self.known, reading.chapter)
                 go = f"chapter {following.number}" if following else "the menu"
             pairs = [("Enter", go)] + [("Ctrl-R", "run again")] * (not reading.waiting)
         if not self.tasks:
@@ -427,13 +427,10 @@ class Reader(Screen[None]):
         else:
             self.action_next()
 
-    def _following(self) -> Chapter | None:
-        return next((each for each in self.known if each.number > self.reading.chapter.number), None)
-
     def action_next(self) -> None:
         if not self.reading.is_last:
             self.enter(self.reading.place + 1)
-        elif following := self._following():
+        elif following := script.following(self.known, self.reading.chapter):
             self.leave_for(Reader(self.known, following, None, self.pixels))
         else:
             self.action_menu()

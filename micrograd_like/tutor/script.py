@@ -16,6 +16,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -147,9 +148,13 @@ def _text(source: str, line: int) -> str:
     raise SyntaxError(f"expected the cell of text at line {line} as one string, got {source[:40]!r}")
 
 
+def asked(source: str) -> str:
+    """What a cell asks, without its marks: `> **Question.** How much?` → `How much?`."""
+    return re.sub(r"^> ?", "", source, flags=re.MULTILINE).replace("**Question.** ", "")
+
+
 def _question(cell: Cell) -> Question:
-    text = re.sub(r"^> ?", "", cell.source, flags=re.MULTILINE).replace("**Question.** ", "")
-    known = cell.metadata
+    text, known = asked(cell.source), cell.metadata
     return Question(text, known.get("answer", ""), tuple(known.get("choices", ())), known.get("tolerance", 0.0))
 
 
@@ -201,9 +206,14 @@ def _add_text(chapter: Chapter, step: Step, cell: Cell) -> None:
     step.text = f"{step.text}\n\n{text.strip()}".strip()
 
 
-def chapters(folder: Path) -> list[Chapter]:
-    """All chapters of a folder: the scripts whose names begin with a number."""
-    return [read(path) for path in sorted(folder.glob("[0-9]*.py"))]
+def chapters(paths: Iterable[Path]) -> list[Chapter]:
+    """The chapters among these files, in order: the scripts whose names begin with a number."""
+    return [read(path) for path in sorted(paths) if path.suffix == ".py" and path.stem[0].isdecimal()]
+
+
+def following(known: list[Chapter], chapter: Chapter) -> Chapter | None:
+    """The chapter after this one, if it is not the last."""
+    return next((each for each in known if each.number > chapter.number), None)
 
 
 def find(known: list[Chapter], word: str) -> Chapter:
