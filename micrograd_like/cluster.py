@@ -44,7 +44,8 @@ from micrograd_like.ieee import as_float
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
 from micrograd_like.order import orders
-from micrograd_like.training import Epoch, History, _rule, _samples, look_at
+from micrograd_like.samples import look_at, samples_of
+from micrograd_like.training import Epoch, History, rule_of_correct
 
 __all__ = ["Trial", "fit", "sweep"]
 
@@ -164,9 +165,9 @@ def fit(
         every=whole_number("checkpoint_every", checkpoint_every),
     )
     a_function("loss", loss)
-    rest = [] if held_out is None else _samples("held_out", held_out)
+    rest = [] if held_out is None else samples_of("held_out", held_out)
     look_at("held_out", rest, model, loss)
-    evaluator = Compiled(model, loss, _rule(correct, loss), rest, optimizer, len(rest)) if rest else None
+    evaluator = Compiled(model, loss, rule_of_correct(correct, loss), rest, optimizer, len(rest)) if rest else None
     path = None if checkpoint is None else Path(os.fsdecode(checkpoint))
     if resume and path is None:
         raise ValueError("expected a checkpoint to resume from, got resume=True without one")
@@ -561,7 +562,7 @@ def _pieces(data: Any, shards: int | None) -> list[Any]:
     if isinstance(data, tuple) and len(data) == 2 and all(hasattr(part, "__array__") for part in data):
         columns = [numpy.asarray(part) for part in data]
     else:
-        columns = list(map(list, zip(*_samples("data", data), strict=True)))
+        columns = list(map(list, zip(*samples_of("data", data), strict=True)))
     x, y = _arrays(columns)
     if not len(x):
         raise ValueError("expected at least one sample, got none")

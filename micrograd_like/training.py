@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import fsum
 from typing import Any, Protocol
 
-from micrograd_like._extras import progress_bar, require
+from micrograd_like._extras import progress_bar
 from micrograd_like.anomaly import AnomalyError, check_loss, describe, detect_anomaly
 from micrograd_like.checks import a_function, generator, listed, shown, whole_number
 from micrograd_like.compiler.fitting import Compiled, batches
@@ -23,8 +23,8 @@ from micrograd_like.jobs import threads_for
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
 from micrograd_like.order import shuffled
+from micrograd_like.samples import Sample, look_at, samples_of
 
-Sample = tuple[Any, Any]  # (inputs, target)
 Before = Callable[[Value, Sequence[int]], None]  # what a step calls when its gradients are known
 OF_CLASSES = (cross_entropy, hinge_loss, binary_cross_entropy_with_logits)  # losses whose outputs mean classes
 
@@ -145,9 +145,9 @@ def evaluate(
     >>> evaluate(lambda x: 2 * x[0], [([1.0], 1), ([0.25], 1), ([-1.0], 1)], hinge_loss)
     (1.1666666666666667, 0.6666666666666666)
     """
-    samples = _samples("data", data)
+    samples = samples_of("data", data)
     a_function("model", model), a_function("loss", loss)
-    return Eager(model, loss, _rule(correct, loss), samples).evaluate(samples)
+    return Eager(model, loss, rule_of_correct(correct, loss), samples).evaluate(samples)
 
 
 def fit(
@@ -206,8 +206,8 @@ def fit(
         TypeError: an argument of the wrong kind; nothing has been trained.
         RuntimeError: a callback changed what the loop goes by.
     """
-    samples = _samples("data", data)
-    rest = [] if held_out is None else _samples("held_out", held_out)
+    samples = samples_of("data", data)
+    rest = [] if held_out is None else samples_of("held_out", held_out)
     epochs = whole_number("epochs", epochs)
     size = len(samples) if batch_size is None else min(whole_number("batch_size", batch_size), len(samples))
     a_function("model", model), a_function("loss", loss)
@@ -219,7 +219,7 @@ def fit(
     threads = threads_for(n_jobs)
     if not compiled and n_jobs is not None and threads > 1:
         raise ValueError("expected n_jobs with compiled=True: Python itself computes on one core at a time")
-    random_order, rule = generator("rng", rng), _rule(correct, loss)
+    random_order, rule = generator("rng", rng), rule_of_correct(correct, loss)
     made: Runner = (
         Compiled(model, loss, rule, samples, optimizer, size, rest, threads)
         if compiled
@@ -398,38 +398,6 @@ class _Hunt:
         return error
 
 
-def look_at(name: str, samples: Sequence[Sample], model: Any, loss: Callable[[Any, Any], Any]) -> None:
-    """Let the model and the loss refuse a sample now, not when its turn comes.
-
-    The model is called for each kind of inputs (their lengths and types; whole numbers one by one, as they may pick a
-    value), and the loss for each target with the output of such inputs.
-    """
-    outputs: dict[Any, Any] = {}
-    tried = set()
-    for i, (x, target) in enumerate(samples):
-        try:
-            kind = _kind(x)
-            if kind not in outputs:
-                outputs[kind] = model(x)
-            if (kind, repr(target)) not in tried:
-                tried.add((kind, repr(target)))
-                if not isinstance(found := loss(outputs[kind], target), Value):
-                    raise TypeError(
-                        f"expected the loss as a Value that depends on the model, got {type(found).__name__}: {shown(found)}"
-                    )
-        except Exception as error:
-            error.add_note(f"That was sample {i} of {name}, before the first step; nothing has been trained.")
-            raise
-
-
-def _kind(x: Any) -> Any:
-    if isinstance(x, int):
-        return x
-    if isinstance(x, (list, tuple)):
-        return type(x), *map(_kind, x)
-    return type(x), getattr(x, "shape", None)
-
-
 def _epoch(
     history: History, seen: int, size: int, hits: int | None, held_out: tuple[float | None, float | None]
 ) -> Epoch:
@@ -446,7 +414,7 @@ def _show(bar: Any, losses: Sequence[float]) -> None:
         bar.set_postfix_str(f"loss {losses[-1]:.4f}", refresh=False)
 
 
-def _rule(
+def rule_of_correct(
     correct: Callable[[Any, Any], bool] | bool | None, loss: Callable[[Any, Any], Any]
 ) -> Callable[[Any, Any], bool] | None:
     """The function that says whether an output is correct; None where nothing is."""
@@ -459,51 +427,3 @@ def _rule(
             f"expected correct as a function, True, False or None, got {type(correct).__name__}: {shown(correct)}"
         )
     return correct
-
-
-def _samples(name: str, data: Any) -> list[Sample]:
-    """The samples as a list of pairs. A pair of arrays is taken apart into its rows."""
-    if _is_two_columns(data):
-        xs, ys = (_rows(part) for part in data)
-        if len(xs) != len(ys):
-            raise ValueError(
-                f"expected as many targets as inputs in {name}, got {len(xs)} inputs and {len(ys)} targets"
-            )
-        data = list(zip(xs, ys, strict=True))
-    samples = listed(name, data, "(inputs, target) pairs, or as two arrays")
-    if not samples:
-        raise ValueError(f"expected {name} as at least one (inputs, target) pair, got none")
-    for i, sample in enumerate(samples):
-        if not isinstance(sample, Sequence) or isinstance(sample, str) or len(sample) != 2:
-            raise ValueError(
-                f"expected {name} as (inputs, target) pairs, or as two arrays, (inputs, targets); got {shown(sample)}"
-            )
-        if hasattr(sample[0], "__array__") or hasattr(sample[1], "__array__"):  # as of zip(X, Y)
-            samples[i] = _plain(sample[0]), _plain(sample[1])
-    return samples
-
-
-def _is_two_columns(data: Any) -> bool:
-    """Whether it is (inputs, targets), each with a row for every sample, and not two (input, target) pairs."""
-    if not isinstance(data, tuple) or len(data) != 2 or any(isinstance(x, str) for x in data):
-        return False
-    if all(isinstance(x, list) or hasattr(x, "__array__") for x in data):
-        return True
-    columns = all(isinstance(x, Sequence) or hasattr(x, "__array__") for x in data)
-    return columns and any(hasattr(x, "__array__") or len(x) != 2 for x in data)
-
-
-def _plain(x: Any) -> Any:
-    """An array as nested lists, a number of NumPy's as Python's own; anything else as it is."""
-    return x.tolist() if hasattr(x, "__array__") and hasattr(x, "tolist") else x
-
-
-def _rows(part: Any) -> list[Any]:
-    """An array's rows as lists of Python's own numbers."""
-    if not hasattr(part, "__array__"):
-        return [_plain(row) for row in part]
-    array = require("numpy", extra="compiled").asarray(part)
-    if not array.ndim:
-        raise TypeError(f"expected an array with a row for each sample, got one number: {shown(part)}")
-    rows: list[Any] = array.tolist()
-    return rows

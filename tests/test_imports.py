@@ -15,7 +15,7 @@ LEVELS = [
     {"data"},
     {"ops"},
     {"engine"},
-    {"functional", "anomaly"},
+    {"functional", "anomaly", "samples"},
     {"nn", "optim"},
     {"compiler"},
     {"interchange", "weights", "transformer"},
