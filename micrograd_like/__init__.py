@@ -48,11 +48,12 @@ from micrograd_like.functional import (
     tanh,
     where,
 )
+from micrograd_like.history import Epoch, History
 from micrograd_like.interchange import from_torch, to_c, to_onnx, to_torch
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 from micrograd_like.optim import SGD, Adam, AdamW, Optimizer
 from micrograd_like.player import Page, play
-from micrograd_like.training import Epoch, History, Step, evaluate, fit
+from micrograd_like.training import Step, evaluate, fit
 from micrograd_like.transformer import GPT, Attention, Block, Embedding, Linear, RMSNorm, generate, next_token_loss
 from micrograd_like.weights import load_weights, save_weights
 

@@ -40,12 +40,13 @@ from micrograd_like.compiler.program import Program, compile
 from micrograd_like.compiler.shards import tree_sum
 from micrograd_like.compiler.steps import padded, step_module
 from micrograd_like.files import replace_file
+from micrograd_like.history import Epoch, History
 from micrograd_like.ieee import as_float
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
 from micrograd_like.order import orders
 from micrograd_like.samples import look_at, samples_of
-from micrograd_like.training import Epoch, History, rule_of_correct
+from micrograd_like.training import rule_of_correct
 
 __all__ = ["Trial", "fit", "sweep"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import fsum
 from typing import Any, Protocol
 
@@ -13,11 +13,10 @@ from micrograd_like._extras import progress_bar
 from micrograd_like.anomaly import AnomalyError, check_loss, describe, detect_anomaly
 from micrograd_like.checks import a_function, generator, listed, shown, whole_number
 from micrograd_like.compiler.fitting import Compiled, batches
-from micrograd_like.drawing.figure import Plot
-from micrograd_like.drawing.plots import plot_learning
 from micrograd_like.engine import Value
 from micrograd_like.functional import binary_cross_entropy_with_logits, cross_entropy, hinge_loss, mean
 from micrograd_like.graph import topological
+from micrograd_like.history import Epoch, History
 from micrograd_like.ieee import isfinite
 from micrograd_like.jobs import threads_for
 from micrograd_like.nn import Module
@@ -27,59 +26,6 @@ from micrograd_like.samples import Sample, look_at, samples_of
 
 Before = Callable[[Value, Sequence[int]], None]  # what a step calls when its gradients are known
 OF_CLASSES = (cross_entropy, hinge_loss, binary_cross_entropy_with_logits)  # losses whose outputs mean classes
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """Hold what was measured over one epoch. Training figures are means over its steps, as the parameters moved.
-
-    >>> print(Epoch(epoch=1, steps=20, loss=0.5, accuracy=0.9, held_out_loss=None, held_out_accuracy=None))
-    epoch 1: loss 0.5000, accuracy 90.0%
-    """
-
-    epoch: int  # 1 for the first
-    steps: int  # steps taken since the start of the training
-    loss: float
-    accuracy: float | None
-    held_out_loss: float | None
-    held_out_accuracy: float | None
-
-    def __str__(self) -> str:
-        parts = [f"epoch {self.epoch}: loss {self.loss:.4f}"]
-        if self.accuracy is not None:
-            parts.append(f"accuracy {self.accuracy:.1%}")
-        if self.held_out_loss is not None:
-            parts.append(f"held-out loss {self.held_out_loss:.4f}")
-        if self.held_out_accuracy is not None:
-            parts.append(f"held-out accuracy {self.held_out_accuracy:.1%}")
-        return ", ".join(parts)
-
-
-@dataclass(repr=False)
-class History:
-    """Hold the loss of every step's mini-batch, before the step, and an `Epoch` for every epoch.
-
-    >>> import micrograd_like as mg
-    >>> model = mg.Neuron(1, nonlin=False, rng=0)
-    >>> history = fit(model, [([1.0], 2.0)], mg.mse_loss, mg.SGD(model.parameters(), lr=0.1), epochs=3, correct=None)
-    >>> len(history.losses), len(history.epochs)
-    (3, 3)
-    """
-
-    losses: list[float] = field(default_factory=list)
-    epochs: list[Epoch] = field(default_factory=list)
-
-    def plot(self) -> Plot:
-        """Plot the loss and, where it was measured, the accuracy over the steps: `plot_learning` of this history.
-
-        >>> History([2.0, 1.0, 0.5]).plot().title
-        'The loss falls from 2 to 0.5'
-        """
-        return plot_learning(self)
-
-    def __repr__(self) -> str:
-        steps = f"History of {len(self.losses):,} step{'s' * (len(self.losses) != 1)}"
-        return f"{steps}, {self.epochs[-1]}" if self.epochs else steps
 
 
 @dataclass

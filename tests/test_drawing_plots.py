@@ -13,8 +13,8 @@ import pytest
 
 from micrograd_like.drawing import Plot, house_style, plot_attention, plot_learning, plot_weights
 from micrograd_like.drawing.plots import Pictures, plot_pictures
+from micrograd_like.history import Epoch, History
 from micrograd_like.nn import MLP, Layer
-from micrograd_like.training import Epoch, History
 
 pytest.importorskip("matplotlib")
 
@@ -178,7 +178,7 @@ class TestPlot:
         program = (
             "from micrograd_like.drawing import plot_weights, plot_learning\n"
             "from micrograd_like.nn import Layer\n"
-            "from micrograd_like.training import History\n"
+            "from micrograd_like.history import History\n"
             "print(plot_weights(Layer(4, 2, rng=1), shape=(2, 2)).to_svg(), plot_learning(History([2.0, 1.0])).to_svg())\n"
         )
         outputs = {

@@ -20,6 +20,7 @@ LEVELS = [
     {"compiler"},
     {"interchange", "weights", "transformer"},
     {"drawing", "testing"},
+    {"history"},
     {"training"},
     {"cluster"},
     {"explain"},

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import micrograd_like as mg
-from micrograd_like.training import History, Step, is_correct
+from micrograd_like.history import History
+from micrograd_like.training import Step, is_correct
 
 LINE = [([x / 4], x / 2 + 1) for x in range(-4, 5)]  # y = 2x + 1
 
