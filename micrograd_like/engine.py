@@ -156,11 +156,8 @@ class Value:
                 watch(node)
             try:
                 node.op.pull(node, g, kind)
-            except OverflowError:
-                _pull_as_floats(node, g)
-            except TypeError:
-                if not _pull_to_none(node, g):
-                    raise
+            except (OverflowError, TypeError) as error:
+                _pull_carefully(node, g, error)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -320,33 +317,22 @@ def _of_one_kind(xs: Sequence[Any]) -> Vector:
     return Vector(xs)
 
 
-def _pull_as_floats(node: Value, g: Number) -> None:
-    """The chain rule through a node where a fraction beyond the range of floats meets one: it counts as an infinity."""
-    assert node.op is not None
-    operands = node.operands
-    adjoints = node.op.vjp_of_numbers(g, node.data, *map(_data, operands))
-    for i in node.op.order(len(operands)):
-        x, d = operands[i], adjoints[i]
-        if type(x) is Value and d is not None:
-            x.grad = ieee.add(x.grad, d)
+def _pull_carefully(node: Value, g: Number, error: Exception) -> None:
+    """The rest of a pull that met a fraction beyond the range of floats, or a gradient of None: an infinity, and a 0.
 
-
-def _pull_to_none(node: Value, g: Number) -> bool:
-    """Go on with a pull that met a gradient of None, which counts as 0; whether there is one.
-
-    What comes before it in the order of the sums has been added.
+    The first has added nothing; the second what comes before it in the order of the sums. Any other error is raised.
     """
     assert node.op is not None
     operands = node.operands
     adjoints = node.op.vjp_of_numbers(g, node.data, *map(_data, operands))
     sums = [(operands[i], adjoints[i]) for i in node.op.order(len(operands))]
     sums = [(x, d) for x, d in sums if type(x) is Value and d is not None]
-    first = next((k for k, (x, _) in enumerate(sums) if x.grad is None), None)
-    if first is None:
-        return False
-    for x, d in sums[first:]:
+    if isinstance(error, TypeError):
+        sums = sums[next((k for k, (x, _) in enumerate(sums) if x.grad is None), len(sums)) :]
+        if not sums:
+            raise error
+    for x, d in sums:
         x.grad = ieee.add(0 if x.grad is None else x.grad, d)
-    return True
 
 
 def vector(xs: Any, beside: Any = 0.0) -> Vector | tuple[Any, ...]:

@@ -337,12 +337,10 @@ def _pull_dot(node: Any, g: Number, kind: Any) -> None:
     except OverflowError:  # of a pair that has added nothing yet
         rest = [(w, x), *pairs]
         for w, x in rest:
-            if type(x) is kind:
-                d, e = ieee.mul(g, x.data), ieee.mul(g, w.data)
-                w.grad = ieee.add(w.grad, d)
-                x.grad = ieee.add(x.grad, e)
-            else:
-                w.grad = ieee.add(w.grad, ieee.mul(g, x))
+            is_node = type(x) is kind
+            w.grad = ieee.add(w.grad, ieee.mul(g, x.data if is_node else x))
+            if is_node:
+                x.grad = ieee.add(x.grad, ieee.mul(g, w.data))
 
 
 @_helper
