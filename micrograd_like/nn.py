@@ -8,7 +8,7 @@ from operator import mul
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.checks import MOST, assign, shown, whole_number
+from micrograd_like.checks import MOST, assign, mapped, whole_number
 from micrograd_like.engine import Value, linear, vector
 from micrograd_like.graph import Vector, topological
 from micrograd_like.ieee import isfinite, number
@@ -121,8 +121,7 @@ class Module:
             TypeError: a number is not a real number, or the state is no mapping.
             ValueError: a number is not finite.
         """
-        if not isinstance(state, Mapping):
-            raise TypeError(f"expected the state as a mapping, got {type(state).__name__}: {shown(state)}")
+        mapped("the state", state, "a mapping")
         parameters = dict(self.named_parameters())
         missing, unknown = parameters.keys() - state.keys(), state.keys() - parameters.keys()
         if missing or unknown:

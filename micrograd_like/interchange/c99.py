@@ -14,7 +14,7 @@ from math import isinf, prod
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.checks import shown
+from micrograd_like.checks import texts
 from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term
 from micrograd_like.compiler.nest import Assign, Leaf, Pick, Reduce, Scatter
 from micrograd_like.compiler.spaces import ADJOINT, CONST, NODE, SHARED, SHARED_GRADIENT, Space
@@ -141,8 +141,7 @@ def to_c(
         TypeError: it is neither a program nor a model; or a gradient is asked for, and there is no loss.
         ValueError: an operation has no form in C and no expansion.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"expected name as a text, got {type(name).__name__}: {shown(name)}")
+    texts(name=name)
     found = source(program, inputs)
     if gradient and not found.has_loss:
         raise TypeError(
