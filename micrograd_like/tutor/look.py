@@ -26,8 +26,10 @@ from micrograd_like.tutor.script import Question, Step
 
 @dataclass(frozen=True)
 class Ink:
-    """Colours of letters on one of the two grounds; each has a contrast of at least 4.5 on it."""
+    """Colours of letters on one of the two grounds; each has a contrast of at least 4.5 on it and on panels."""
 
+    page: str
+    letters: str
     quiet: str
     line: str
     blue: str
@@ -36,18 +38,19 @@ class Ink:
     red: str
     orange: str
     code: str  # the name of a style of Pygments
-    ground: str
+    ground: str  # of panels
 
 
 INKS = {
-    "dark": Ink("#8f98a8", "#4a5364", "#8ab4f8", "#f5c26b", "#8fd19e", "#f28b82", "#f5a25b", "nord-darker", "#1c2027"),
-    "light": Ink("#5a6372", "#b8c0cc", "#1a57b5", "#7d5200", "#1c6e36", "#b3261e", "#a04b00", "friendly", "#f1f3f6"),
-}
+    "dark": Ink("#14171c", "#d7dce4", "#8f98a8", "#4a5364", "#8ab4f8", "#f5c26b", "#8fd19e", "#f28b82", "#f5a25b",
+                "nord-darker", "#1c2027"),
+    "light": Ink("#ffffff", "#1d2127", "#5a6372", "#b8c0cc", "#1a57b5", "#7d5200", "#1c6e36", "#b3261e", "#a04b00",
+                 "friendly", "#f1f3f6"),
+}  # fmt: skip
 THEMES = [
-    Theme("dark", primary="#8ab4f8", secondary="#f5c26b", success="#8fd19e", warning="#f5c26b", error="#f28b82",
-          background="#14171c", surface="#14171c", panel="#1c2027", foreground="#d7dce4", dark=True),
-    Theme("light", primary="#1a57b5", secondary="#7d5200", success="#1c6e36", warning="#7d5200", error="#b3261e",
-          background="#ffffff", surface="#ffffff", panel="#f1f3f6", foreground="#1d2127", dark=False),
+    Theme(name, primary=ink.blue, secondary=ink.gold, success=ink.green, warning=ink.gold, error=ink.red,
+          background=ink.page, surface=ink.page, panel=ink.ground, foreground=ink.letters, dark=name == "dark")
+    for name, ink in INKS.items()
 ]  # fmt: skip
 
 
