@@ -11,7 +11,8 @@ from micrograd_like.tutor import progress, script
 from micrograd_like.tutor.app import Tutor
 from micrograd_like.tutor.look import INKS
 from micrograd_like.tutor.menu import Menu
-from micrograd_like.tutor.reader import Prompt, Reader
+from micrograd_like.tutor.prompt import Prompt
+from micrograd_like.tutor.reader import Reader
 
 SIZES = [pytest.param((80, 24), id="80x24"), pytest.param((120, 40), id="120x40")]
 
@@ -70,6 +71,11 @@ def drive(known, story, size=(80, 24), chapter=0, place=None, **options):
         return app
 
     return asyncio.run(run())
+
+
+def alone(folder, text):
+    """A chapter of a test's own, with no other beside it."""
+    return [script.read(write(folder, text))]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -232,8 +238,7 @@ def test_a_question_can_be_skipped_and_any_guess_at_a_choice_is_led_back(known):
 
 
 def test_ctrl_c_stops_what_runs_and_otherwise_leaves(known, tmp_path):
-    path = tmp_path / "11_long.py"
-    path.write_text("# %%\nimport time\nprint('begins', flush=True)\ntime.sleep(60)\n")
+    text = "# %%\nimport time\nprint('begins', flush=True)\ntime.sleep(60)\n"
 
     async def story(reader):
         await reader.pilot.press("enter")
@@ -245,15 +250,13 @@ def test_ctrl_c_stops_what_runs_and_otherwise_leaves(known, tmp_path):
         assert "Stopped." in reader.screen
         await reader.press("ctrl+c")
 
-    assert drive([script.read(path)], story).return_code == 130
+    assert drive(alone(tmp_path, text), story).return_code == 130
 
 
 def test_ctrl_c_leaves_while_earlier_steps_run(known, tmp_path):
-    path = tmp_path / "11_long.py"
-    path.write_text('# %%\nimport time\ntime.sleep(60)\n# %% [markdown]\n"At once there."\n# %%\nx = 1\n')
+    (chapter,) = alone(tmp_path, '# %%\nimport time\ntime.sleep(60)\n# %% [markdown]\n"At once there."\n# %%\nx = 1\n')
 
     async def run():
-        chapter = script.read(path)
         app = Tutor([chapter], chapter, 1)
         async with app.run_test(size=(80, 24)) as pilot:
             await pilot.pause(0.5)
@@ -277,22 +280,19 @@ def test_a_resize_keeps_everything_visible(known):
 
 
 def test_wide_output_is_not_squeezed_into_half_a_window(known, tmp_path):
-    path = tmp_path / "11_wide.py"
     table = "a" + "  number" * 8
-    path.write_text(f"# %%\nprint('{table}')\n")
 
     async def story(reader):
         await reader.press("enter")
         assert table in reader.screen
 
-    drive([script.read(path)], story, (120, 40))
+    drive(alone(tmp_path, f"# %%\nprint('{table}')\n"), story, (120, 40))
 
 
 def test_a_wide_graph_is_not_squeezed_either_and_a_resize_finds_the_result_again(known, tmp_path):
-    path = tmp_path / "11_graph.py"
     chain = "".join(f"x = 2 * x\nx.label = 'number{i}'\n" for i in range(5))
-    path.write_text(f"# %%\nimport micrograd_like as mg\nx = mg.Value(1.0, label='number')\n{chain}" + "# more\n" * 30 +
-                    "mg.show(mg.draw_dot(x), 'chain')\n")  # fmt: skip
+    text = f"# %%\nimport micrograd_like as mg\nx = mg.Value(1.0, label='number')\n{chain}"
+    text += "# more\n" * 30 + "mg.show(mg.draw_dot(x), 'chain')\n"
     graph = "number 1 ── number0 2 ── number1 4 ── number2 8 ── number3 16 ── number4 32"
 
     async def story(reader):
@@ -302,20 +302,19 @@ def test_a_wide_graph_is_not_squeezed_either_and_a_resize_finds_the_result_again
             await reader.settle()
             assert graph in reader.screen
 
-    drive([script.read(path)], story, (120, 40))
+    drive(alone(tmp_path, text), story, (120, 40))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_cell_knows_how_wide_the_page_is(known, tmp_path, size):
-    path = tmp_path / "11_wide.py"
-    path.write_text("# %%\nimport shutil\nprint('x' * (shutil.get_terminal_size().columns - 1) + '!')\n")
+    text = "# %%\nimport shutil\nprint('x' * (shutil.get_terminal_size().columns - 1) + '!')\n"
 
     async def story(reader):
         await reader.press("enter")
         assert "xxx!" in reader.screen.replace(" ", "")
         assert "\n!" not in reader.screen.replace(" ", "")
 
-    drive([script.read(path)], story, size)
+    drive(alone(tmp_path, text), story, size)
 
 
 def test_the_menu_shows_fourteen_chapters_with_whole_titles(tmp_path, monkeypatch):
@@ -357,8 +356,6 @@ def test_letters_have_contrast_on_their_ground(ground):
 
 
 def test_a_failing_cell_says_why_in_one_line_and_shows_where(known, tmp_path):
-    path = write(tmp_path, CHAPTER.replace("counter += 2", "counter += nothing"))
-
     async def story(reader):
         await reader.press("enter")
         assert "NameError: name 'nothing' is not defined" in reader.screen
@@ -366,4 +363,5 @@ def test_a_failing_cell_says_why_in_one_line_and_shows_where(known, tmp_path):
         await reader.press("enter")
         assert "Which way" in reader.screen
 
-    drive([script.read(path)], story, place=MORE)
+    text = CHAPTER.replace("counter += 2", "counter += nothing")
+    drive(alone(tmp_path, text), story, place=MORE)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_like._extras import require
+from micrograd_like.tutor.session import Picture
 
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>micrograd-like: the pictures</title>
@@ -54,10 +55,13 @@ class Page:
         self.file.write_text(_PAGE, encoding="utf-8", newline="\n")
         self.opened = False
 
-    def tell(self, title: str, files: list[Path]) -> None:
-        """Show these files: pictures, or pages."""
+    def tell(self, pictures: list[Picture]) -> None:
+        """Show these, drawings or pages, if there are any; the newest gives the title."""
+        if not pictures:
+            return
         self.number += 1
-        news = {"number": self.number, "title": title, "files": [file.resolve().as_uri() for file in files]}
+        newest, files = pictures[-1], [picture.path.resolve().as_uri() for picture in pictures]
+        news = {"number": self.number, "title": newest.title or newest.name, "files": files}
         new = self.folder / "news.js.new"
         new.write_text(f"show({json.dumps(news)})\n", encoding="utf-8", newline="\n")
         os.replace(new, self.folder / "news.js")

@@ -168,8 +168,7 @@ def _ask(reading: Reading, page: Page) -> str:
                     )
                     continue
         _tell(said)
-        if pictures := pictures_of(said):
-            page.tell(pictures[-1].title or pictures[-1].name, [picture.path for picture in pictures])
+        page.tell(pictures_of(said))
 
 
 def _prompt(reading: Reading) -> str:

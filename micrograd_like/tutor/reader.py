@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
@@ -22,66 +20,12 @@ from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from micrograd_like.tutor import look, page, progress, script
+from micrograd_like.tutor.prompt import Prompt
 from micrograd_like.tutor.reading import COMMANDS, Reading, Say, pictures_of
 from micrograd_like.tutor.script import Chapter, Step
 from micrograd_like.tutor.session import InterruptedStepError, Picture, SessionClosedError
 
 MARGINS = 5  # of a page: two columns on each side, and the bar that scrolls
-
-
-class Prompt(Input):
-    """A line with a history. An empty one has nowhere to move to, so ← turns the page back, as Enter turns it on."""
-
-    BINDINGS: ClassVar[list[Any]] = [
-        Binding("up", "older"),
-        Binding("down", "newer"),
-        Binding("tab", "complete"),
-        Binding("left", "left"),
-    ]
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.lines: list[str] = []
-        self.at = 0
-
-    def keep(self, line: str) -> None:
-        if line and self.lines[-1:] != [line]:
-            self.lines.append(line)
-        self.at = len(self.lines)
-
-    def _recall(self, at: int) -> None:
-        self.at = max(0, min(at, len(self.lines)))
-        self.value = self.lines[self.at] if self.at < len(self.lines) else ""
-        self.cursor_position = len(self.value)
-
-    def action_older(self) -> None:
-        self._recall(self.at - 1)
-
-    def action_newer(self) -> None:
-        self._recall(self.at + 1)
-
-    def action_left(self) -> None:
-        if self.value:
-            self.action_cursor_left()
-        else:
-            self.reader.action_back()
-
-    def action_complete(self) -> None:
-        before = self.value[: self.cursor_position]
-        word = re.search(r"[\w.]*$", before)
-        if word and word[0]:
-            self.reader.complete(word[0])
-
-    def insert_completion(self, word: str, found: list[str]) -> None:
-        """As far as all that fits agrees."""
-        common = os.path.commonprefix(found)  # noqa: RUF071 - of names, letter by letter
-        if len(common) > len(word):
-            self.insert_text_at_cursor(common[len(word) :])
-
-    @property
-    def reader(self) -> Reader:
-        assert isinstance(self.screen, Reader)
-        return self.screen
 
 
 class Reader(Screen[None]):
@@ -129,12 +73,16 @@ class Reader(Screen[None]):
                 yield Static(id="talk")
         with Horizontal(id="ask"):
             yield Static(id="label")
-            yield Prompt(id="prompt", compact=True)
+            yield Prompt(self.action_back, self.complete, id="prompt", compact=True)
         yield Static(id="keys")
 
     @property
     def ink(self) -> look.Ink:
         return look.INKS[self.app.theme]
+
+    @property
+    def is_one_column(self) -> bool:
+        return not self.has_class("-wide") or self.has_class("-stacked")
 
     @property
     def step(self) -> Step:
@@ -234,7 +182,7 @@ class Reader(Screen[None]):
 
     def _show_right(self, is_there: bool) -> None:
         """The pane for what comes of a step; in one column it is there only when something has come."""
-        self.query_one("#right").display = is_there or (self.has_class("-wide") and not self.has_class("-stacked"))
+        self.query_one("#right").display = is_there or not self.is_one_column
 
     def show_code(self) -> None:
         parts = look.code(self.step, self.ink, self.unfolded)
@@ -251,9 +199,7 @@ class Reader(Screen[None]):
         if not self.step.is_exercise or not self.reading.waiting:
             self.query_one("#prompt").focus()
         self.pictures = pictures_of(said)
-        if self.pictures:
-            newest = self.pictures[-1]
-            self.page.tell(newest.title or newest.name, [picture.path for picture in self.pictures])
+        self.page.tell(self.pictures)
         self.show_keys()
         self._when_laid_out(self._to_result)
 
@@ -289,7 +235,7 @@ class Reader(Screen[None]):
         self.call_after_refresh(self.set_timer, 0.05, scroll)
 
     def _to_result(self) -> None:
-        if not self.has_class("-wide") or self.has_class("-stacked"):
+        if self.is_one_column:
             self.query_one("#page").scroll_to_widget(self.query_one("#right"), top=True, animate=False)
 
     def on_resize(self) -> None:
@@ -414,8 +360,7 @@ class Reader(Screen[None]):
 
     def _pane(self) -> Widget:
         """What scrolls: the whole page where it is one column, else its right half."""
-        one_column = not self.has_class("-wide") or self.has_class("-stacked")
-        return self.query_one("#page" if one_column else "#right")
+        return self.query_one("#page" if self.is_one_column else "#right")
 
     def _is_running(self) -> bool:
         """Whether the step itself, or a line of the reader's, runs: not the steps before it, on the way here."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from micrograd_like.tutor import answers, progress
 from micrograd_like.tutor.script import Chapter, Step
-from micrograd_like.tutor.session import FORKS, Hear, Picture, Result, Session
+from micrograd_like.tutor.session import FORKS, Entered, Hear, Picture, Result, Session
 
 COMMANDS = {
     "back": "to the step before",
@@ -165,11 +165,10 @@ class Reading:
         finally:
             self._turn.release()
 
-    def _entered(self, entered: Any) -> list[Say]:
+    def _entered(self, entered: Entered) -> list[Say]:
         said = []
-        made = [line for line in self.session.typed.get(self.place, ()) if line not in entered.left_out]
-        if made:
-            said.append(Say("note", f"With your changes: {'; '.join(made)}"))
+        if entered.made:
+            said.append(Say("note", f"With your changes: {'; '.join(entered.made)}"))
         if entered.left_out:
             said.append(Say("note", f"Left out, for it does not work here: {'; '.join(entered.left_out)}"))
         return said

@@ -234,6 +234,7 @@ class Session:
             result = self._ask("run", line, "<you>", 1, hear=hear)
             if result.ok and _may_change(line):
                 self.typed.setdefault(self.here, []).append(line)
+                self.entered.made.append(line)
         return result
 
     def changes(self) -> list[str]:
