@@ -16,6 +16,8 @@ from tutor_chapter import write
 from micrograd_like import __version__, cli
 from micrograd_like.tutor import script
 
+ROOT = Path(__file__).parent.parent
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
@@ -162,14 +164,19 @@ def test_whoever_has_seen_enough_of_a_list_may_close_it():
 # Installed from a wheel
 
 
-def test_from_a_wheel_the_demos_are_found_and_no_others(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "site"
+@pytest.fixture
+def checkout(tmp_path):
+    """A copy of the project, to be built from: without what was built or installed before."""
     ignored = shutil.ignore_patterns(
         ".git", ".venv", "build", "dist", "out", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
     )
-    shutil.copytree(Path(__file__).parent.parent, source, ignore=ignored)
+    return shutil.copytree(ROOT, tmp_path / "source", ignore=ignored)
+
+
+def test_from_a_wheel_the_demos_are_found_and_no_others(checkout, tmp_path):
+    target = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(source)], check=True)
+    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", str(tmp_path), str(checkout)], check=True)
     (wheel,) = tmp_path.glob("*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", str(target), str(wheel)], check=True)
     (target / "demos").mkdir()
@@ -192,26 +199,16 @@ def test_from_a_wheel_the_demos_are_found_and_no_others(tmp_path):
     assert found.stdout.startswith(str(target))
 
 
-def test_a_source_distribution_has_what_the_tests_and_the_readme_need(tmp_path):
-    root = Path(__file__).parent.parent
-    source = tmp_path / "source"
-    ignored = shutil.ignore_patterns(
-        ".git", ".venv", "build", "dist", "out", "*.egg-info", "__pycache__", ".*_cache", ".hypothesis"
-    )
-    shutil.copytree(root, source, ignore=ignored)
-    subprocess.run(
-        [sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path)],
-        cwd=source,
-        check=True,
-        capture_output=True,
-    )
+def test_a_source_distribution_has_what_the_tests_and_the_readme_need(checkout, tmp_path):
+    command = [sys.executable, "setup.py", "-q", "sdist", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=checkout, check=True, capture_output=True)
     (archive,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(archive) as files:
         names = {name.partition("/")[2] for name in files.getnames()}
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     linked = {link for link in re.findall(r"\]\(([\w/.-]+)\)", readme) if not link.startswith("http")}
-    tests = {f"tests/{path.name}" for path in (root / "tests").iterdir() if path.is_file()}
-    demos = {f"demos/{path.name}" for path in (root / "demos").glob("*.py")}
+    tests = {f"tests/{path.name}" for path in (ROOT / "tests").iterdir() if path.is_file()}
+    demos = {f"demos/{path.name}" for path in (ROOT / "demos").glob("*.py")}
     assert linked | tests | demos | {"Makefile", "setup.cfg", "setup.py", "pyproject.toml"} <= names
 
 
