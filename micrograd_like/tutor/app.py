@@ -9,7 +9,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("textual", "tutor") from error
 
-from micrograd_like.tutor import look, page, progress
+from micrograd_like.tutor import look, progress, terminal
 from micrograd_like.tutor.menu import Menu
 from micrograd_like.tutor.reader import Reader
 from micrograd_like.tutor.script import Chapter
@@ -67,8 +67,8 @@ class Tutor(App[int]):
 
 def run(known: list[Chapter], chapter: Chapter | None, place: int | None = None) -> int:
     """Show the menu, or a chapter. Returns the exit status: 130 after Ctrl-C."""
-    pixels = page.has_pixels()  # the terminal is asked before Textual owns it
-    ground = progress.ground() or ("light" if look.light_terminal() else "dark")
+    pixels = terminal.has_pixels()
+    ground = progress.ground() or ("light" if terminal.is_light() else "dark")
     status = Tutor(known, chapter, place, ground, pixels).run()
     if status == 130:
         print("You can go on here next time.")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import select
-import sys
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
@@ -151,26 +146,3 @@ def _rendered(say: Say, ink: Ink) -> RenderableType | None:
         case "note":
             return Text(say.what, style=ink.quiet)
     return None
-
-
-def light_terminal() -> bool:
-    """Whether the terminal has a light background: it is asked (OSC 11), and says so within a fifth of a second or not."""
-    with suppress(Exception):
-        import termios
-        import tty
-
-        terminal = sys.stdin.fileno()
-        before = termios.tcgetattr(terminal)
-        try:
-            tty.setcbreak(terminal)
-            sys.stdout.write("\x1b]11;?\x1b\\")
-            sys.stdout.flush()
-            answer, end = b"", time.monotonic() + 0.2
-            while not answer.endswith((b"\\", b"\a")) and (left := end - time.monotonic()) > 0:
-                if select.select([terminal], [], [], left)[0]:
-                    answer += os.read(terminal, 64)
-        finally:
-            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
-        if found := re.search(rb"rgb:([0-9a-f]+)/([0-9a-f]+)/([0-9a-f]+)", answer.lower()):
-            return sum(int(part, 16) / int(b"f" * len(part), 16) for part in found.groups()) > 1.5
-    return os.environ.get("COLORFGBG", "").rpartition(";")[2] in ("7", "15")

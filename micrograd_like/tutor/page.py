@@ -82,14 +82,6 @@ def browser_here() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or os.environ.get("BROWSER"))
 
 
-def has_pixels() -> bool:
-    """Whether the terminal has answered to a graphics protocol. It is asked once, before anything else owns it."""
-    renderable = require("textual_image.renderable", extra="tutor")
-    sixel = require("textual_image.renderable.sixel", extra="tutor").Image
-    kitty = require("textual_image.renderable.tgp", extra="tutor").Image
-    return bool(renderable.Image in (sixel, kitty))
-
-
 def raster(svg: Path, background: str, width: int = 1200) -> Any:
     """Pillow's image of an SVG. Its sizes are in points, which need a resolution: 96 dots per inch, as in a browser."""
     draw = require("resvg_py", extra="tutor").svg_to_bytes
