@@ -455,16 +455,18 @@ def counter(depth: int) -> str:
 
 def address(ref: Ref) -> str:
     """An address as text."""
-    return f"{ref.space.symbol}[{_affine(ref.base, ref.coefs)}]"
+    return f"{ref.space.symbol}[{affine(ref.base, ref.coefs)}]"
 
 
-def times(trips: int) -> str:
-    """A bound as text."""
-    return _affine(trips.base, trips.coefs) if isinstance(trips, Bound) else str(trips)
+def times(trips: int, counters: Sequence[str] | None = None) -> str:
+    """A bound as text, where the counters have these names."""
+    return affine(trips.base, trips.coefs, counters) if isinstance(trips, Bound) else str(trips)
 
 
-def _affine(base: int, coefs: Sequence[int]) -> str:
-    parts = [counter(d) if c == 1 else f"{c}*{counter(d)}" for d, c in enumerate(coefs) if c]
+def affine(base: int, coefs: Sequence[int], counters: Sequence[str] | None = None) -> str:
+    """An index as text, which is one in Python, C and JavaScript."""
+    names = [counter(d) for d in range(len(coefs))] if counters is None else counters
+    parts = [{1: i, -1: f"-{i}"}.get(c, f"{c}*{i}") for c, i in zip(coefs, names, strict=False) if c]
     if base or not parts:
         parts.append(str(base))
     return " + ".join(parts).replace("+ -", "- ")

@@ -51,6 +51,7 @@ SPACES = tuple(Space)
 (
     NODE, PARAM, INPUT, CONST, SHARED, INACTIVE, SHARED_INACTIVE, ADJOINT, TEMPORARY, PARAM_GRADIENT, SHARED_GRADIENT,
 ) = SPACES  # fmt: skip
+ONCE = {NODE: SHARED, ADJOINT: SHARED_GRADIENT}  # where nodes lie in the section that no sample changes
 
 
 def pack(space: int, index: int) -> int:

@@ -15,9 +15,9 @@ from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.checks import texts
-from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term
+from micrograd_like.compiler.loops import For, Ref, Table, Term, affine, times
 from micrograd_like.compiler.nest import Assign, Leaf, Pick, Reduce, Scatter
-from micrograd_like.compiler.spaces import ADJOINT, CONST, NODE, SHARED, SHARED_GRADIENT, Space
+from micrograd_like.compiler.spaces import CONST, ONCE, Space
 from micrograd_like.compiler.trace import KEPT
 from micrograd_like.files import replace_file
 from micrograd_like.interchange.source import Source, identifiers, source
@@ -63,7 +63,6 @@ static double sigmoid(double x)
 /* A derivative times g; nothing where g is 0, also if the derivative is infinite. */
 static double kept(double g, double x) { return g != 0.0 ? x : 0.0; }""",
 }
-ONCE = {NODE: SHARED, ADJOINT: SHARED_GRADIENT}  # how the nodes are called in the section that no sample changes
 # Identifiers that a file cannot use for what it defines.
 WORDS = [
     "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
@@ -376,7 +375,7 @@ class _File:
         self.used.add(space)
         if x.space == CONST:
             self.constants = len(self.parts.constants)
-        return f"{space}[{_affine(x.base, x.coefs, counters)}]"
+        return f"{space}[{affine(x.base, x.coefs, counters)}]"
 
 
 def _counter(counters: Sequence[str]) -> str:
@@ -385,19 +384,7 @@ def _counter(counters: Sequence[str]) -> str:
 
 
 def _for(i: str, trips: int, counters: Sequence[str]) -> str:
-    most = _affine(trips.base, trips.coefs, counters) if isinstance(trips, Bound) else str(trips)
-    return f"for (int {i} = 0; {i} < {most}; {i}++)"
-
-
-def _affine(base: int, coefs: Sequence[int], counters: Sequence[str]) -> str:
-    parts = [
-        (counter if c == 1 else f"-{counter}" if c == -1 else f"{c}*{counter}")
-        for c, counter in zip(coefs, counters, strict=False)
-        if c
-    ]
-    if base or not parts:
-        parts.append(str(base))
-    return " + ".join(parts).replace("+ -", "- ")
+    return f"for (int {i} = 0; {i} < {times(trips, counters)}; {i}++)"
 
 
 def _braced(head: str, body: list[str]) -> list[str]:

@@ -10,13 +10,12 @@ import re
 from collections.abc import Callable, Sequence
 
 from micrograd_like.compiler.blocks import Nests, Parts
-from micrograd_like.compiler.loops import Bound, For, Ref, Table, Term
+from micrograd_like.compiler.loops import For, Ref, Table, Term, affine, times
 from micrograd_like.compiler.nest import Assign, Leaf, Pick, Reduce, Scatter
-from micrograd_like.compiler.spaces import ADJOINT, NODE, SHARED, SHARED_GRADIENT, Space
+from micrograd_like.compiler.spaces import ONCE, Space
 from micrograd_like.compiler.trace import KEPT
 from micrograd_like.player.javascript import Writer, literal
 
-_ONCE = {NODE: SHARED, ADJOINT: SHARED_GRADIENT}  # how nodes are called in the section that no sample changes
 _HEAD = "const v = new Float64Array({slots}), s = new Float64Array({once}), dv = new Float64Array({slots})"
 _MORE = "ds = new Float64Array({once}), t = new Float64Array({scratch})"
 
@@ -35,8 +34,8 @@ def loops_source(parts: Parts) -> str:
     last, symbol = (sample, "v") if parts.shapes else (shared, "s")
     scratch = max(shared.backward.temporaries, sample.backward.temporaries)
     sizes = {"slots": sample.slots, "once": shared.slots, "scratch": scratch}
-    forward = [*_functions(shared.forward, _ONCE), *_functions(sample.forward, {})]
-    backward = [*_backward(sample, {}), *_backward(shared, _ONCE)]
+    forward = [*_functions(shared.forward, ONCE), *_functions(sample.forward, {})]
+    backward = [*_backward(sample, {}), *_backward(shared, ONCE)]
     text = "\n".join(forward + backward)
     constants = f", c = [{', '.join(map(literal, careful.constants))}]" if re.search(r"\bc\[", text) else ""
     return "\n".join([
@@ -75,7 +74,7 @@ def _term(term: Term, spaces: dict[Space, Space], counters: tuple[str, ...]) -> 
     def at(x: Leaf, own: tuple[str, ...] = counters) -> str:
         if not isinstance(x, Ref):
             return literal(x)
-        return f"{spaces.get(x.space, x.space).symbol}[{_affine(x.base, x.coefs, own)}]"
+        return f"{spaces.get(x.space, x.space).symbol}[{affine(x.base, x.coefs, own)}]"
 
     i = f"i{len(counters)}"
     if isinstance(term, For):
@@ -122,10 +121,4 @@ def _value(term: Assign | Reduce, writer: Writer, counters: tuple[str, ...], at:
 
 
 def _for(i: str, trips: int, counters: Sequence[str]) -> str:
-    most = _affine(trips.base, trips.coefs, counters) if isinstance(trips, Bound) else str(trips)
-    return f"for (let {i} = 0; {i} < {most}; {i}++) {{"
-
-
-def _affine(base: int, coefs: Sequence[int], counters: Sequence[str]) -> str:
-    parts = [f"{c} * {counter}" for c, counter in zip(coefs, counters, strict=False) if c]
-    return " + ".join([*parts, str(base)] if base or not parts else parts)
+    return f"for (let {i} = 0; {i} < {times(trips, counters)}; {i}++) {{"
