@@ -10,8 +10,9 @@ from typing import Any
 from micrograd_like import ops
 from micrograd_like.checks import MOST, assign, mapped, whole_number
 from micrograd_like.engine import Value, linear, vector
-from micrograd_like.graph import Vector, topological
+from micrograd_like.graph import Vector
 from micrograd_like.ieee import isfinite, number
+from micrograd_like.summary import operations, shape_of, table
 
 Activation = str | Callable[[Any], Any]
 Generator = random.Random | int | None
@@ -93,17 +94,11 @@ class Module:
                 inputs has n multiplications and n additions, and its activation is one more.
         """
         rows = [("part", "what", "shape", "parameters"), *_described("", self)]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        widths[0] = min(widths[0], 76 - sum(widths[1:]))
-        parts = [
-            f"{_shortened(part, widths[0]):{widths[0]}}  {what:{widths[1]}}  {shape:>{widths[2]}}  {count:>{widths[3]}}"
-            for part, what, shape, count in rows
-        ]
         title = f"{type(self).__name__}: {len(self.parameters()):,} parameters"
         given = inputs or self._example()
         if given:
-            title += f", {_operations(self(*given)):,} operations in a forward pass"
-        return "\n".join([title, "", *parts])
+            title += f", {operations(_values([self(*given)])):,} operations in a forward pass"
+        return "\n".join([title, "", *table(rows)])
 
     def _example(self) -> tuple[Any, ...]:
         """Something to call it with; nothing where that is not known."""
@@ -176,49 +171,12 @@ def _described(path: str, thing: Any) -> Iterator[tuple[str, str, str, str]]:
     held = list(vars(thing).items()) if isinstance(thing, Module) else [(f"[{i}]", x) for i, x in enumerate(thing)]
     dot = "." if path and isinstance(thing, Module) else ""
     for attribute, value in held:
-        if shape := _shape(value):
+        if shape := shape_of(value):
             count = len(dict.fromkeys(_values([value])))
             kind = type(thing).__name__ if isinstance(thing, Module) else "list"
             yield f"{path}{dot}{attribute}", kind[:24], shape, f"{count:,}"
         elif isinstance(value, (Module, list, tuple)):
             yield from _described(f"{path}{dot}{attribute}", value)
-
-
-def _shape(value: Any) -> str:
-    """The shape of a Value, or of lists of Values that are all of one length; "" for anything else."""
-    if isinstance(value, Value):
-        return "1"
-    sizes = []
-    while isinstance(value, (list, tuple)) and value:
-        if len({len(x) if isinstance(x, (list, tuple)) else -1 for x in value}) > 1:
-            return ""
-        sizes.append(len(value))
-        if all(isinstance(x, Value) for x in value):
-            return " × ".join(map(str, sizes))
-        value = value[0]
-    return ""
-
-
-def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else f"…{text[1 - width :]}"
-
-
-def _operations(outputs: Any) -> int:
-    """How many operations on single numbers have made the Values of an output."""
-    known: dict[tuple[ops.Operation, int], int] = {}
-
-    def cost(op: ops.Operation, count: int) -> int:
-        if op is ops.gather:
-            return 1
-        if op.expansion is None:
-            return 1 if op.arity else count - 1
-        if (op, count) not in known:
-            expanded = op.expansion(*[Value(1.0) for _ in range(count)])
-            known[op, count] = sum(cost(node.op, len(node.operands)) for node in topological(expanded))
-        return known[op, count]
-
-    roots = _values([outputs])
-    return sum(cost(node.op, len(node.operands)) for node in topological(*roots)) if roots else 0
 
 
 class Neuron(Module):

@@ -15,7 +15,7 @@ LEVELS = [
     {"data"},
     {"ops"},
     {"engine"},
-    {"functional", "anomaly", "samples"},
+    {"functional", "anomaly", "samples", "summary"},
     {"nn", "optim"},
     {"compiler"},
     {"interchange", "weights", "transformer"},
