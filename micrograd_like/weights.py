@@ -57,8 +57,9 @@ def save_weights(
     numpy, safetensors = require("numpy", extra="weights"), require("safetensors.numpy", extra="weights")
     if layout not in ("micrograd_like", "torch"):
         raise ValueError(f"expected layout as 'micrograd_like' or 'torch', got {shown(layout)}")
+    _check("save", model)
     tensors = {}
-    for name, parameters in (_tensors("save", model) if layout == "micrograd_like" else _torch("save", model)).items():
+    for name, parameters in (_tensors if layout == "micrograd_like" else torch_tensors)(model).items():
         values = _flat(parameters)
         for parameter in values:
             if not isinstance(parameter.data, float) or not isfinite(parameter.data):
@@ -89,15 +90,16 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     """
     safetensors = require("safetensors.numpy", extra="weights")
     broken = require("safetensors", extra="weights").SafetensorError
-    expected, file = _tensors("load", model), os.fsdecode(path)
+    _check("load", model)
+    expected, file = _tensors(model), os.fsdecode(path)
     try:
         tensors = safetensors.load(Path(file).read_bytes())
     except broken as error:
         raise ValueError(f"{file} is not a safetensors file: {error}") from None
     except KeyError as error:
         raise ValueError(f"{file} has numbers of the type {error}; expected F64, F32 or F16") from None
-    if expected.keys() != tensors.keys() == _torch("load", model).keys():
-        expected = _torch("load", model)
+    if expected.keys() != tensors.keys() and (of_torch := torch_tensors(model)).keys() == tensors.keys():
+        expected = of_torch
     if expected.keys() != tensors.keys():
         missing, unknown = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
         raise ValueError(f"{file} does not fit the model: missing {missing[:3]}, unknown {unknown[:3]}")
@@ -116,9 +118,8 @@ def load_weights(model: Module, path: str | os.PathLike[str]) -> None:
     assign((values, "data", numbers))
 
 
-def _tensors(verb: str, model: Module) -> dict[str, Any]:
+def _tensors(model: Module) -> dict[str, Any]:
     """Values, and lists of Values, by name: the parameters, those of one list together."""
-    _check(verb, model)
     lists: dict[str, Any] = {}
     for name, parameter in model.named_parameters():
         if match := re.fullmatch(r"(.*)\[\d+\]", name):
@@ -126,11 +127,6 @@ def _tensors(verb: str, model: Module) -> dict[str, Any]:
         else:
             lists[name] = parameter
     return lists
-
-
-def _torch(verb: str, model: Module) -> dict[str, Any]:
-    _check(verb, model)
-    return torch_tensors(model)
 
 
 def _check(verb: str, model: Any) -> None:
