@@ -439,6 +439,3 @@ def _array(head: str, xs: Sequence[float]) -> str:
 def _comment(text: str) -> str:
     """A text that cannot end its comment, nor begin another line or a trigraph."""
     return "".join(c if c.isalnum() or c in " _.,:;()[]=+-<>'" else "_" for c in text)[:200]
-
-
-__all__ = ["to_c"]
