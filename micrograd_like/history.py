@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from micrograd_like.drawing.figure import Plot
-from micrograd_like.drawing.plots import plot_learning
+from micrograd_like.drawing.learning import plot_learning
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from micrograd_like import MLP, Value
+from micrograd_like.drawing.boundary import plot_regions, regions
 from micrograd_like.drawing.figure import spread
-from micrograd_like.drawing.plots import plot_areas, plot_images, plot_lines, plot_regions, plot_walks, regions
+from micrograd_like.drawing.images import plot_images
+from micrograd_like.drawing.plots import plot_areas, plot_lines, plot_walks
 
 SAMPLES = [([0.0, 0.0], -1), ([1.0, 2.0], 1), ([0.5, 1.0], 0)]
 

@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from micrograd_like.drawing import Plot, house_style, plot_attention, plot_learning, plot_weights
-from micrograd_like.drawing.plots import Pictures, plot_pictures
+from micrograd_like.drawing.images import Pictures, plot_pictures
 from micrograd_like.history import Epoch, History
 from micrograd_like.nn import MLP, Layer
 

@@ -15,7 +15,7 @@ from micrograd_like._extras import progress_bar
 from micrograd_like.drawing.dot import draw_dot
 from micrograd_like.drawing.figure import Plot, canvas, stacked
 from micrograd_like.drawing.formula import signed as shown_signed
-from micrograd_like.drawing.plots import Pictures, plot_pictures, weights_of
+from micrograd_like.drawing.images import Pictures, plot_pictures, weights_of
 from micrograd_like.drawing.style import EFFECTS, NEUTRAL, SMALL
 from micrograd_like.engine import Value, one
 from micrograd_like.explain.canvas import BARS, ROW, colour, number_at, short_names
