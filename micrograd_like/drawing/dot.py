@@ -131,8 +131,7 @@ def draw_dot(
             else listed("parameters", parameters, "a list of Values, or a module")
         )
     stop = tuple(listed("stop", stop, "a list of Values and labels"))
-    if not isinstance(format, str):
-        raise TypeError(f"expected format as a text such as 'svg', got {type(format).__name__}: {shown(format)}")
+    instance("format", format, str, "a text such as 'svg'")
     if depth is None and not stop:
         _check_count(len(graph.nodes(root)), max_nodes)
     recorded = steps(root, stop=stop)

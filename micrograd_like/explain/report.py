@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any
 
 from micrograd_like import ieee
-from micrograd_like.checks import listed, whole_number
+from micrograd_like.checks import instance, listed, whole_number
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.drawing.text import elided, visible
 from micrograd_like.engine import Value
@@ -175,11 +175,10 @@ def check_loss(loss: Any) -> Value:
         TypeError: it is not a Value.
         ValueError: it is not finite.
     """
-    if not isinstance(loss, Value):
-        raise TypeError(f"expected the loss as a Value, got {type(loss).__name__}: {loss!r:.60}")
-    if not isfinite(loss.data):
-        raise ValueError(f"the loss is {loss.data}; expected a finite number")
-    return loss
+    found = instance("the loss", loss, Value, "a Value")
+    if not isfinite(found.data):
+        raise ValueError(f"the loss is {found.data}; expected a finite number")
+    return found
 
 
 def check_positive(name: str, x: Any) -> Number:
@@ -227,8 +226,7 @@ def named(parameters: Parameters) -> dict[str, Value]:
             for i, p in enumerate(listed("parameters", parameters, "a module, names to Values, or Values"))
         ]
     for name, parameter in pairs:
-        if not isinstance(parameter, Value):
-            raise TypeError(f"expected parameter {name} as a Value, got {type(parameter).__name__}: {parameter!r:.60}")
+        instance(f"parameter {name}", parameter, Value, "a Value")
         if parameter.op is not None:
             raise ValueError(f"{name} was computed; expected parameters that can be set, which are leaves")
     if not pairs:
@@ -259,10 +257,7 @@ def find(replay: Replay, parameter: Value | str) -> Value:
                 f"{len(labelled) or 'no'} nodes have" + (f"; there are {hint}, …" if hint else "")
             )
         return labelled[0]
-    if not isinstance(parameter, Value):
-        raise TypeError(
-            f"expected a parameter as a Value or a label, got {type(parameter).__name__}: {parameter!r:.60}"
-        )
+    instance("a parameter", parameter, Value, "a Value or a label")
     if parameter.op is not None and parameter not in replay.slots:
         raise ValueError(f"{name_of(parameter)} was computed in another graph: the loss does not use it")
     return parameter

@@ -214,8 +214,9 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
     Without a span it reaches as far as the parameter is large, at least 1, and half as far again as the step, if one is
     asked for.
 
-    With a learning rate, or an optimizer that has one, the step that this parameter would make is part of the answer, at its predicted and its true
-    height. Costs an evaluation of what depends on the parameter for each point, and a few for each kink.
+    With a learning rate, or an optimizer that has one, the step that this parameter would make is part of the answer, at
+    its predicted and its true height. Costs an evaluation of what depends on the parameter for each point, and a
+    few for each kink.
 
     >>> w = Value(1.0, label="w")
     >>> curve = loss_slice((w - 2.0).relu() + w * w, w, span=2.0, lr=0.5)

@@ -12,6 +12,7 @@ import graphviz
 
 from micrograd_like import graph
 from micrograd_like._extras import progress_bar
+from micrograd_like.checks import mapped
 from micrograd_like.drawing.dot import draw_dot
 from micrograd_like.drawing.figure import Plot, canvas, stacked
 from micrograd_like.drawing.formula import signed as shown_signed
@@ -409,8 +410,7 @@ def explain_move(
         TypeError: as `explain_step`, or `moves` is no mapping.
         ValueError: as `explain_step`, or a name in `moves` is not a parameter's.
     """
-    if not isinstance(moves, Mapping):
-        raise TypeError(f"expected moves as names to numbers, got {type(moves).__name__}: {moves!r:.60}")
+    mapped("moves", moves, "names to numbers")
     return _explain(loss, parameters, None, moves, tolerance, budget, progress)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from micrograd_like.checks import mapped
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.engine import Value
 from micrograd_like.explain.canvas import BARS, named_bars, short_names
@@ -97,15 +98,11 @@ def what_if(loss: Value, values: Mapping[Any, Any]) -> WhatIf:
 
     Raises:
         TypeError: the loss is not a Value, values is no mapping, a key is neither a Value nor a label, or a value is no number.
-        ValueError: the loss or a value is not finite, nothing is set or something twice, no single node has that label, a Value was computed
-            in another graph, or the graph is out of date.
+        ValueError: the loss or a value is not finite, nothing is set or something twice, no single node has that label, a
+            Value was computed in another graph, or the graph is out of date.
     """
     replay = Replay(check_loss(loss))
-    if not isinstance(values, Mapping):
-        raise TypeError(
-            f"expected values as a mapping from Values or labels to numbers, got {type(values).__name__}: {values!r:.60}"
-        )
-    if not values:
+    if not mapped("values", values, "a mapping from Values or labels to numbers"):
         raise ValueError("expected at least one node to set, got none")
     changes: dict[int, Number] = {}
     without_path = []
