@@ -57,14 +57,20 @@ def assemble_text(data: dict[str, Any], engine: str) -> str:
     return _assembled("text.html", data, part("style.css") + part("text.css"), engine, ("base", "text"))
 
 
-def _assembled(template: str, data: dict[str, Any], style: str, engine: str, views: Iterable[str]) -> str:
-    parts = {"style": style, "data": script_json(data), "engine": engine, "views": views_source(views)}
+def _assembled(body: str, data: dict[str, Any], style: str, engine: str, views: Iterable[str]) -> str:
+    parts = {
+        "style": style,
+        "body": part(body),
+        "data": script_json(data),
+        "engine": engine,
+        "views": views_source(views),
+    }
     scripts = " ".join(_hash(parts[name]) for name in ("engine", "views"))
     parts["policy"] = (
         f"default-src 'none'; script-src {scripts}; style-src {_hash(parts['style'])}; img-src data: blob:; "
         "worker-src blob:; base-uri 'none'; form-action 'none'"
     )
-    return re.sub("⟦(\\w+)⟧", lambda found: parts[found[1]], part(template))
+    return re.sub("⟦(\\w+)⟧", lambda found: parts[found[1]], part("frame.html"))
 
 
 def _hash(text: str) -> str:
