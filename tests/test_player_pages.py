@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -574,7 +575,7 @@ def test_a_page_is_saved_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest
     def fail(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(Path, "replace", fail)
+    monkeypatch.setattr(os, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
         page.save(path)
     assert path.read_text(encoding="utf-8") == before

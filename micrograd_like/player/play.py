@@ -15,7 +15,9 @@ import graphviz
 from micrograd_like import ops
 from micrograd_like.checks import generator, listed, picture_shape, shown, whole_number
 from micrograd_like.drawing.formula import formula, name, number
+from micrograd_like.drawing.formula import neuron as neuron_name
 from micrograd_like.engine import Value, gradient
+from micrograd_like.files import replace_file
 from micrograd_like.functional import mean
 from micrograd_like.ieee import as_float
 from micrograd_like.nn import MLP, Module
@@ -32,8 +34,6 @@ AHEAD = 200  # steps of the future that the page shows
 CHECKPOINTS = (0, 1, 2, 5, 10)  # steps at which the page's numbers are compared with Python's
 _MOST_SCALARS = 60  # numbers of one sample that are shown one by one
 _SCHEDULED = 2000  # steps for which rates travel that change from step to step
-_SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ACTIVATIONS = ("relu", "tanh", "sigmoid")  # that a network of Neurons can be compared under
 _SEEDS = (1, 2, 3)
 
@@ -57,25 +57,14 @@ class Page:
         """Write the page to a file, whole or not at all, and return its path.
 
         Raises:
-            ValueError: the name does not end in .html or .htm.
+            ValueError: the name does not end in .html or .htm, or leads to what is no file.
             OSError: the file cannot be written.
         """
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"expected a name that ends in .html for a page, got {path.name!r:.60}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            beside = Path(file.name)
-            try:
-                file.write(self.html)
-                file.close()
-                beside.chmod(0o644)
-                beside.replace(path)
-            except BaseException:
-                beside.unlink(missing_ok=True)
-                raise
+        replace_file(path, self.html.encode())
         return path
 
     def show(self) -> Path:
@@ -464,7 +453,7 @@ class _Network:
     def _input_names(self) -> list[str]:
         if self.shape is not None:
             return [f"pixel {k + 1}" for k in range(self.width)]
-        return ["x"] if self.width == 1 else [f"x{str(k + 1).translate(_SUBSCRIPTS)}" for k in range(self.width)]
+        return ["x"] if self.width == 1 else [name(f"x[{k + 1}]") for k in range(self.width)]
 
     def _row(self, sample: Sample) -> list[float | str]:
         x, y = sample
@@ -614,11 +603,10 @@ def _short_names(program: Program, layers: Any, before: list[str]) -> list[str]:
     names = [name(text) if not layers else text for text in program.names]
     for depth, layer in enumerate(layers):
         last = depth == len(layers) - 1
-        level = str(depth + 1).translate(_SUPERSCRIPTS) if len(layers) > 2 else ""
+        level = depth + 1 if len(layers) > 2 else 0
         own = []
         for j, neuron in enumerate(layer):
-            place = str(j + (0 if last and len(layer) > 1 else 1)).translate(_SUBSCRIPTS)
-            own.append(("out" if len(layer) == 1 else f"out{place}") if last else f"h{level}{place}")
+            own.append(("out" if len(layer) == 1 else name(f"out[{j}]")) if last else neuron_name(str(j + 1), level))
             for k, w in enumerate(neuron.weights):
                 names[w] = f"{before[k]}→{own[-1]}"
             names[neuron.bias] = f"bias of {own[-1]}"
