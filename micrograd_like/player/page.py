@@ -1,4 +1,4 @@
-"""One HTML file with everything in it: the style, the table's kernels, the engine, the views and the numbers."""
+"""A page: one HTML file with everything in it, the style, the table's kernels, the engine, the views and the numbers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import hashlib
 import html
 import json
 import re
+import tempfile
+import webbrowser
 from collections.abc import Iterable
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
+from micrograd_like.files import replace_file
 from micrograd_like.player.javascript import HELPERS
 from micrograd_like.player.program import Kernels
 
@@ -32,6 +36,8 @@ def engine_source(kernels: Iterable[Kernels]) -> str:
     return HELPERS + lists + module("engine.js")
 
 
+AHEAD = 200  # steps of the future that the page shows
+CHECKPOINTS = (0, 1, 2, 5, 10)  # steps at which the page's numbers are compared with Python's
 VIEWS = ("base", "state", "scene", "diagram", "story", "panels", "data", "controls")  # in the order of their needs
 
 
@@ -83,3 +89,45 @@ def iframe(page: str, title: str) -> str:
         f'<iframe srcdoc="{html.escape(page)}" title="{html.escape(title)}" '
         'style="width: 100%; height: 860px; border: 0" loading="lazy"></iframe>'
     )
+
+
+class Page:
+    """Hold a live page: one HTML file that needs no network. `save` it, `show` it, or let a notebook show it.
+
+    >>> from micrograd_like import Value, play
+    >>> x = Value(3.0, label="x")
+    >>> page = play((x - 1) ** 2)
+    >>> page.html.startswith("<!doctype html>")
+    True
+    """
+
+    def __init__(self, html: str, title: str) -> None:
+        self.html = html
+        self.title = title
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to a file, whole or not at all, and return its path.
+
+        Raises:
+            ValueError: the name does not end in .html or .htm, or leads to what is no file.
+            OSError: the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ValueError(f"expected a name that ends in .html for a page, got {path.name!r:.60}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, self.html.encode())
+        return path
+
+    def show(self) -> Path:
+        """Open the page in the browser, from a temporary file, whose path is returned."""
+        folder = Path(tempfile.mkdtemp(prefix="micrograd_like-"))
+        path = self.save(folder / "page.html")
+        webbrowser.open(path.as_uri())
+        return path
+
+    def _repr_html_(self) -> str:
+        return iframe(self.html, self.title)
+
+    def __repr__(self) -> str:
+        return f"Page({self.title!r}, {len(self.html.encode()) / 1000:.0f} kB): save(path), show()"

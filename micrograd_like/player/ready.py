@@ -14,7 +14,8 @@ from micrograd_like.engine import Value
 from micrograd_like.functional import cross_entropy, hinge_loss, mse_loss, tanh
 from micrograd_like.nn import MLP
 from micrograd_like.optim import SGD, Adam
-from micrograd_like.player.play import Page, play
+from micrograd_like.player.page import Page
+from micrograd_like.player.play import play
 from micrograd_like.transformer import GPT, next_token_loss
 
 
