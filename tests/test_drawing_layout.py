@@ -12,7 +12,7 @@ from drawing_cases import CASES, network, neuron
 
 from micrograd_like import draw_dot
 from micrograd_like.drawing import style
-from micrograd_like.drawing.svg import point_at
+from micrograd_like.drawing.layout import point_at
 
 SVG = "{http://www.w3.org/2000/svg}"
 RENDERERS = [

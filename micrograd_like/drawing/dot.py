@@ -13,11 +13,12 @@ from micrograd_like.drawing.cards import column_sizes, port_text, title_lines
 from micrograd_like.drawing.effects import ByShare, Highlight, Style, direction
 from micrograd_like.drawing.flat import flattened
 from micrograd_like.drawing.formula import number
+from micrograd_like.drawing.layout import SIDES, Sheet
 from micrograd_like.drawing.network import folded
 from micrograd_like.drawing.render import Drawing
 from micrograd_like.drawing.scene import Box, Roles, Scene, scalars, steps
 from micrograd_like.drawing.style import FAILED, INK, LOWERS, NEUTRAL, RAISES, SMALL, TINTS, measure
-from micrograd_like.drawing.svg import SIDES, Sheet, casing_width, tooltip
+from micrograd_like.drawing.svg import casing_width, tooltip
 from micrograd_like.drawing.text import plain_text, tooltip_text
 from micrograd_like.engine import Value
 

@@ -18,21 +18,11 @@ from micrograd_like.checks import instance, listed
 from micrograd_like.drawing import style as look
 from micrograd_like.drawing.dot import draw
 from micrograd_like.drawing.formula import number
+from micrograd_like.drawing.layout import MARGIN, Layout, Sheet, read_layout
 from micrograd_like.drawing.render import Drawing
 from micrograd_like.drawing.scene import Box
 from micrograd_like.drawing.style import CAPTION, measure
-from micrograd_like.drawing.svg import (
-    MARGIN,
-    Layout,
-    Mark,
-    Sheet,
-    body,
-    clean,
-    marks,
-    page,
-    path,
-    read_layout,
-)
+from micrograd_like.drawing.svg import Mark, body, clean, marks, page, path
 from micrograd_like.ieee import as_float
 
 HOLD, FADE = 1.1, 0.2  # seconds

@@ -11,7 +11,8 @@ from typing import Any
 import graphviz
 
 from micrograd_like._extras import require
-from micrograd_like.drawing.svg import Layout, Sheet, drawn, read_layout
+from micrograd_like.drawing.layout import Layout, Sheet, read_layout
+from micrograd_like.drawing.svg import drawn
 
 _one_at_a_time = threading.Lock()  # a WebAssembly instance has one memory, and no threads
 _compiled: list[Any] = []  # the backend, once it is used: compiling it takes a second
