@@ -26,6 +26,8 @@ import dask.array  # noqa: E402
 
 import micrograd_like as mg  # noqa: E402
 from micrograd_like import cluster  # noqa: E402
+from micrograd_like.cluster.shards import cut, runs  # noqa: E402
+from micrograd_like.cluster.work import tree  # noqa: E402
 from micrograd_like.compiler import native  # noqa: E402
 from micrograd_like.order import shuffled  # noqa: E402
 
@@ -180,7 +182,7 @@ def test_local_steps_are_steps_of_each_shard_and_then_an_average(two: Any, make:
 def test_every_sample_is_used_once_in_an_epoch_and_batches_are_as_large_as_asked() -> None:
     for sizes in ([5, 5, 5], [9, 9, 8, 8, 8, 8], [1, 0, 100, 7], [3], [0, 0, 2]):
         total = sum(sizes)
-        cuts = [cluster.cut(sizes, n) for n in range(total + 1)]
+        cuts = [cut(sizes, n) for n in range(total + 1)]
         assert cuts[0] == [0] * len(sizes)
         assert cuts[-1] == sizes
         for before, after in itertools.pairwise(cuts):
@@ -193,12 +195,12 @@ def test_every_sample_is_used_once_in_an_epoch_and_batches_are_as_large_as_asked
 @pytest.mark.parametrize("shards", range(1, 20))
 def test_runs_are_parts_of_the_tree(shards: int) -> None:
     values = RNG.normal(size=(shards, 3))
-    whole = cluster._tree(list(values))
+    whole = tree(list(values))
     for number in range(1, 22):
-        found = cluster.runs(shards, number)
+        found = runs(shards, number)
         assert [k for run in found for k in run] == list(range(shards))
         assert len(found) >= min(number, shards)
-        assert (cluster._tree([cluster._tree(list(values[run.start : run.stop])) for run in found]) == whole).all()
+        assert (tree([tree(list(values[run.start : run.stop])) for run in found]) == whole).all()
 
 
 def test_fits_history_has_epochs_and_held_out_samples(two: Any) -> None:

@@ -29,7 +29,7 @@ def public_names() -> dict[str, Any]:
         f"micrograd_like.{found.name}" for found in pkgutil.iter_modules(micrograd_like.__path__) if found.ispkg
     ]
     names: dict[str, Any] = {}
-    for package in [*packages, "micrograd_like.cluster"]:
+    for package in packages:
         module = importlib.import_module(package)
         names |= {f"{package}.{name}": getattr(module, name) for name in getattr(module, "__all__", ())}
     for name in MODULES:

@@ -1,0 +1,173 @@
+"""What a worker does in a round: pure functions of the parameters, the round and its shards."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from micrograd_like._extras import require
+from micrograd_like.cluster.rule import Rule
+from micrograd_like.cluster.shards import Shard
+from micrograd_like.compiler import native
+from micrograd_like.compiler.program import Program
+from micrograd_like.compiler.shards import tree_sum
+from micrograd_like.optim import Optimizer
+
+
+class Identity(NamedTuple):
+    """What a worker must share with the others, for its numbers to be the same to the last bit."""
+
+    python: str
+    processor: native.Fingerprint  # and the version of the compiler
+
+    def differences(self, other: Identity) -> list[str]:
+        """What is different, in words: "Python 3.11 and 3.12"."""
+        pythons = [] if self.python == other.python else [f"Python {self.python} and {other.python}"]
+        return [*pythons, *self.processor.differences(other.processor)]
+
+
+def identity(processor: native.Fingerprint | None = None) -> Identity:
+    """The identity of this process; of a program that is made for narrower vectors, with its processor."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    return Identity(python, processor or native.fingerprint())
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker does with its shards: the program, and the optimizer's rule for steps of its own."""
+
+    program: Program
+    optimizer: Optimizer
+    frozen: Any  # the numbers of the model's parameters that the optimizer does not move; they come last
+    seed: int
+    moving: int  # parameters
+
+    @cached_property
+    def rule(self) -> Rule:
+        return Rule(self.optimizer, self.moving)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("rule", "spare")}
+
+    @cached_property
+    def spare(self) -> list[Any]:
+        """Arrays for sums, kept: where Dask lets memory be given back at once, a new one costs more than many a sum."""
+        return []
+
+    def sums(self, numbers: Any, arrays: Sequence[Any], samples: int, n_jobs: int, careful: bool = False) -> Any:
+        """The sum over the samples of their gradients, divided by `samples`, and last the sum of their losses."""
+        numpy = require("numpy", extra="compiled")
+        theta = numpy.append(numbers, self.frozen) if len(self.frozen) else numbers
+        try:
+            out = self.spare.pop()
+        except IndexError:
+            out = numpy.empty(len(theta) + 1)
+        return self.program.shard_sums(*arrays, at=theta, samples=samples, n_jobs=n_jobs, careful=careful, out=out)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a task does with a run of shards: the rows of one step, or of several where each shard takes its own."""
+
+    epoch: int | None  # in whose order the rows are; None for their own
+    cuts: tuple[tuple[int, ...], ...]  # for each shard, where the rows of each step begin and where the last ends
+    samples: int  # of all shards together
+    rates: Any = None  # for each step of a shard's own, what the rule reads
+    careful: bool = False  # pass on nothing where a gradient is 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task found: the sum over its run of shards, None where they have no sample."""
+
+    worker: str
+    identity: Identity
+    sums: Any
+    losses: list[float]  # the sum of each shard's
+
+
+def work(job: Job, shards: list[Shard], numbers: Any, batch: Batch, n_jobs: int | None) -> Answer:
+    """A round for a run of shards that is a part of the tree. A pure function."""
+    worker = require("distributed", extra="cluster").get_worker()
+    threads = n_jobs or worker.state.nthreads
+    side_by_side = min(threads, len(shards))
+    do = _add_up if batch.rates is None else _train_alone
+
+    def one(k: int) -> Any:
+        return do(job, shards[k], numbers, batch.cuts[k], batch, max(threads // side_by_side, 1))
+
+    def add(x: Any, y: Any) -> Any:
+        x += y
+        job.spare.append(y)
+        return x
+
+    if side_by_side > 1:
+        with ThreadPoolExecutor(side_by_side) as pool:
+            found = list(pool.map(one, range(len(shards))))
+    else:
+        found = [one(k) for k in range(len(shards))]
+    losses = [0.0 if sums is None else float(sums[-1]) for sums in found]
+    total = tree(found, add if batch.rates is None else _sum)
+    if batch.rates is None and total is not None:
+        job.spare.append(total)
+        total = total.copy()
+    return Answer(worker.address, identity(job.program.fingerprint), total, losses)
+
+
+def _add_up(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int) -> Any:
+    """The sums of a shard's part of the batch; None for no sample."""
+    first, last = cuts
+    if first == last:
+        return None
+    rows = shard.rows(job.seed, batch.epoch, first, last)
+    return _named(shard, lambda: job.sums(numbers, rows, batch.samples, n_jobs, batch.careful))
+
+
+def _train_alone(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int) -> Any:
+    """Take a shard's own steps. What came out times its samples; then the losses of the steps; last the sum of all."""
+    numpy, count = job.rule.numpy, cuts[-1] - cuts[0]
+    if not count:
+        return None
+    numbers, losses = job.rule.numbers(numbers), numpy.zeros(len(batch.rates))
+    for k, rates in enumerate(batch.rates):
+        first, last = cuts[k], cuts[k + 1]
+        if first == last:
+            continue
+        rows = shard.rows(job.seed, batch.epoch, first, last)
+        theta = numbers[0, : job.moving]
+
+        def sums(careful: bool, rows: Any = rows, theta: Any = theta, n: int = last - first) -> Any:
+            return _named(shard, lambda: job.sums(theta, rows, n, n_jobs, careful))
+
+        found = sums(False)
+        if numpy.isnan(found[:-1]).any():
+            found = sums(True)
+        losses[k] = found[-1]
+        job.rule.step(numbers, found, rates)
+        job.spare.append(found)
+    return numpy.concatenate([(numbers[:, : job.moving] * count).reshape(-1), losses, [losses.sum()]])
+
+
+def _named(shard: Shard, compute: Callable[[], Any]) -> Any:
+    try:
+        return compute()
+    except Exception as error:
+        error.add_note(f"That was in shard {shard.number}.")
+        raise
+
+
+def _sum(x: Any, y: Any) -> Any:
+    return tree_sum([x, y])
+
+
+def tree(parts: Sequence[Any], add: Callable[[Any, Any], Any] = _sum) -> Any:
+    """Their sum, in the fixed tree: a run of 2ⁿ parts that starts at a multiple of 2ⁿ is a part of it. None is nothing."""
+    parts = list(parts)
+    while len(parts) > 1:
+        pairs = [(*parts[k : k + 2], None)[:2] for k in range(0, len(parts), 2)]
+        parts = [add(x, y) if x is not None and y is not None else y if x is None else x for x, y in pairs]
+    return parts[0]
