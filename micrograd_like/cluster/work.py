@@ -5,8 +5,11 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from operator import add, iadd
 from typing import Any, NamedTuple
 
 from micrograd_like._extras import require
@@ -14,7 +17,6 @@ from micrograd_like.cluster.rule import Rule
 from micrograd_like.cluster.shards import Shard
 from micrograd_like.compiler import native
 from micrograd_like.compiler.program import Program
-from micrograd_like.compiler.shards import tree_sum
 from micrograd_like.optim import Optimizer
 
 
@@ -98,12 +100,11 @@ def work(job: Job, shards: list[Shard], numbers: Any, batch: Batch, n_jobs: int 
     do = _add_up if batch.rates is None else _train_alone
 
     def one(k: int) -> Any:
-        return do(job, shards[k], numbers, batch.cuts[k], batch, max(threads // side_by_side, 1))
-
-    def add(x: Any, y: Any) -> Any:
-        x += y
-        job.spare.append(y)
-        return x
+        try:
+            return do(job, shards[k], numbers, batch.cuts[k], batch, max(threads // side_by_side, 1))
+        except Exception as error:
+            error.add_note(f"That was in shard {shards[k].number}.")
+            raise
 
     if side_by_side > 1:
         with ThreadPoolExecutor(side_by_side) as pool:
@@ -111,10 +112,10 @@ def work(job: Job, shards: list[Shard], numbers: Any, batch: Batch, n_jobs: int 
     else:
         found = [one(k) for k in range(len(shards))]
     losses = [0.0 if sums is None else float(sums[-1]) for sums in found]
-    total = tree(found, add if batch.rates is None else _sum)
-    if batch.rates is None and total is not None:
-        job.spare.append(total)
-        total = total.copy()
+    total = tree(found, iadd)
+    if batch.rates is None:
+        total = copy(total)  # before another task can take its array
+        job.spare.extend(sums for sums in found if sums is not None)
     return Answer(worker.address, identity(job.program.fingerprint), total, losses)
 
 
@@ -124,7 +125,7 @@ def _add_up(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: 
     if first == last:
         return None
     rows = shard.rows(job.seed, batch.epoch, first, last)
-    return _named(shard, lambda: job.sums(numbers, rows, batch.samples, n_jobs, batch.careful))
+    return job.sums(numbers, rows, batch.samples, n_jobs, batch.careful)
 
 
 def _train_alone(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int) -> Any:
@@ -133,39 +134,25 @@ def _train_alone(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], ba
     if not count:
         return None
     numbers, losses = job.rule.numbers(numbers), numpy.zeros(len(batch.rates))
-    for k, rates in enumerate(batch.rates):
-        first, last = cuts[k], cuts[k + 1]
+    for k, (first, last) in enumerate(pairwise(cuts)):
         if first == last:
             continue
         rows = shard.rows(job.seed, batch.epoch, first, last)
         theta = numbers[0, : job.moving]
-
-        def sums(careful: bool, rows: Any = rows, theta: Any = theta, n: int = last - first) -> Any:
-            return _named(shard, lambda: job.sums(theta, rows, n, n_jobs, careful))
-
-        found = sums(False)
+        found = job.sums(theta, rows, last - first, n_jobs)
         if numpy.isnan(found[:-1]).any():
-            found = sums(True)
+            found = job.sums(theta, rows, last - first, n_jobs, careful=True)
         losses[k] = found[-1]
-        job.rule.step(numbers, found, rates)
+        job.rule.step(numbers, found, batch.rates[k])
         job.spare.append(found)
     return numpy.concatenate([(numbers[:, : job.moving] * count).reshape(-1), losses, [losses.sum()]])
 
 
-def _named(shard: Shard, compute: Callable[[], Any]) -> Any:
-    try:
-        return compute()
-    except Exception as error:
-        error.add_note(f"That was in shard {shard.number}.")
-        raise
+def tree(parts: Sequence[Any], add: Callable[[Any, Any], Any] = add) -> Any:
+    """Their sum, in the fixed tree: a run of 2ⁿ parts that starts at a multiple of 2ⁿ is a part of it. None is nothing.
 
-
-def _sum(x: Any, y: Any) -> Any:
-    return tree_sum([x, y])
-
-
-def tree(parts: Sequence[Any], add: Callable[[Any, Any], Any] = _sum) -> Any:
-    """Their sum, in the fixed tree: a run of 2ⁿ parts that starts at a multiple of 2ⁿ is a part of it. None is nothing."""
+    It is the tree of the compiler's `tree_sum`. `add` may add into its first argument.
+    """
     parts = list(parts)
     while len(parts) > 1:
         pairs = [(*parts[k : k + 2], None)[:2] for k in range(0, len(parts), 2)]
