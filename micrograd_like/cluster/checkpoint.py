@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ class Checkpoint:
     def write(self, path: Path) -> None:
         """Make this the content of the file: whole or not at all."""
         safetensors = require("safetensors.numpy", extra="weights")
-        replace_file(os.path.realpath(path), safetensors.save(self.tensors, {"cluster": json.dumps(self.told)}))
+        replace_file(path, safetensors.save(self.tensors, {"cluster": json.dumps(self.told)}))
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from micrograd_like._extras import require
-from micrograd_like.checks import shown
+from micrograd_like.checks import instance
 
 
 @contextmanager
@@ -29,10 +29,7 @@ def connected(client: Any, timeout: float | None) -> Iterator[Any]:
         ):
             yield own
         return
-    if not isinstance(client, distributed.Client):
-        raise TypeError(
-            f"expected client as a distributed.Client or None, got {type(client).__name__}: {shown(client)}"
-        )
+    instance("client", client, distributed.Client, "a distributed.Client or None")
     if client.asynchronous:
         raise TypeError("expected a client that is not asynchronous; run the training in a thread, with one of its own")
     yield client

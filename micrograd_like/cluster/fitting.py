@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from micrograd_like._extras import require
-from micrograd_like.checks import a_function, shown, whole_number
+from micrograd_like.checks import a_function, instance, shown, whole_number
 from micrograd_like.cluster.checkpoint import Checkpoint
 from micrograd_like.cluster.connection import connected, quiet
 from micrograd_like.cluster.rounds import Plan, Training
@@ -112,8 +112,7 @@ def fit(
         ImportError: dask.distributed, llvmlite, NumPy or safetensors is not installed.
     """
     require("distributed", extra="cluster")
-    if not isinstance(model, Module):
-        raise TypeError(f"expected model as a Module, got {type(model).__name__}: {shown(model)}")
+    instance("model", model, Module, "a Module")
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"expected an optimizer, such as SGD, got {type(optimizer).__name__}: {shown(optimizer)}")
     if type(optimizer).step is not Optimizer.step:
@@ -147,7 +146,7 @@ def fit(
         training = Training(own, model, loss, optimizer, pieces, plan)
         try:
             training.start(kept)
-            return training.run(path, evaluator, rest, progress)
+            return training.run(path, evaluator, progress)
         except BaseException:
             training.cancel()
             raise

@@ -246,7 +246,7 @@ class Training:
 
     # The rounds.
 
-    def run(self, path: Path | None, evaluator: Compiled | None, rest: list[Any], progress: bool | None) -> History:
+    def run(self, path: Path | None, evaluator: Compiled | None, progress: bool | None) -> History:
         """Take all rounds that are left."""
         assert self.now is not None
         history, plan = self.history, self.plan
@@ -262,7 +262,7 @@ class Training:
                 ended = self.now.position[1] == 0
                 if ended:
                     self.commit()
-                    measured = evaluator.evaluate(rest) if evaluator else (None, None)
+                    measured = evaluator.evaluate(evaluator.samples) if evaluator else (None, None)
                     history.epochs.append(self.measured(measured))
                     self.counts = []
                 if path is not None and (since % plan.every == 0 or self.now.position == (plan.epochs, 0)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from micrograd_like._extras import require
@@ -21,8 +21,8 @@ class Rule:
         self.states = len(optimizer.STATE)
         self.rooms: list[Any] = []  # for gradients; a step leaves its room empty
         text = step_module(optimizer, moving, len(optimizer.rates(optimizer.steps)))
-        make: Callable[[], bytes] = lambda: native.machine_code(text, False)  # noqa: E731
-        self.loaded = native.load(native.digest(text), "update", make, cached=True)
+        key = native.digest(text)
+        self.loaded = native.load(key, "update", lambda: native.machine_code(text, False), cached=True)
         self.update = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(self.loaded.address)
 
     def numbers(self, rows: Sequence[Any]) -> Any:

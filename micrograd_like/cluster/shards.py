@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from micrograd_like._extras import require
@@ -87,16 +88,6 @@ class Chunk:
         return self.arrays
 
 
-class _Numbered:
-    """One function for all shards, and the number of a shard."""
-
-    def __init__(self, load: Callable[[int], Any], number: int) -> None:
-        self.load, self.number = load, number
-
-    def __call__(self) -> Any:
-        return self.load(self.number)
-
-
 def pieces_of(data: Any, shards: int | None) -> list[Any]:
     """For each shard a function that returns its arrays, or two blocks of dask arrays."""
     if shards is not None:
@@ -104,7 +95,7 @@ def pieces_of(data: Any, shards: int | None) -> list[Any]:
     if callable(data):
         if shards is None:
             raise ValueError("expected shards=…, the number of shards that the function is to load")
-        return [_Numbered(data, k) for k in range(shards)]
+        return [partial(data, k) for k in range(shards)]
     if isinstance(data, (tuple, list)) and len(data) == 2 and all(hasattr(part, "dask") for part in data):
         return _blocks(data[0], data[1], shards)
     if isinstance(data, list) and data and (all(map(callable, data)) or all(map(_is_chunk, data))):
