@@ -63,18 +63,11 @@ class Inputs:
         self.shapes = dict(shapes)
         self.ragged = [name for name, shape in shapes.items() if isinstance(shape, UpTo)]
         self._fitting: list[tuple[int, ...]] = []  # shapes of arrays that were found to be right
-        self._prepare()
-
-    def _prepare(self) -> None:
         self._numpy = require("numpy", extra="compiled")
         self._float64 = self._numpy.dtype(float)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"shapes": self.shapes, "ragged": self.ragged}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.shapes, self.ragged, self._fitting = state["shapes"], state["ragged"], []
-        self._prepare()
+    def __reduce__(self) -> Any:
+        return Inputs, (self.shapes,)
 
     def arrays(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Any], int]:
         """The inputs as arrays of doubles, and how many samples they have.

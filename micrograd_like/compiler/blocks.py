@@ -104,18 +104,13 @@ class Parts:
         """The vectors in a sample's frame; odd, so that frames do not compete for the same lines of the cache."""
         return (self.inputs + 2 * self.sample.slots + self.sample.backward.temporaries) | 1
 
-    @property
-    def shared_frame(self) -> int:
-        """The doubles of the shared section: nodes, adjoints, temporaries."""
-        return 2 * self.shared.slots + self.shared.backward.temporaries
-
-    def sizes(self) -> dict[int, int]:
-        """The size of every space, for the mode that checks addresses."""
+    def sizes(self, nests: Nests) -> dict[int, int]:
+        """The size of every space, as one of the two sections sees it, for the mode that checks addresses."""
         return {
             INPUT: self.inputs,
-            NODE: self.sample.slots,
-            ADJOINT: self.sample.slots,
-            TEMPORARY: self.sample.backward.temporaries,
+            NODE: nests.slots,
+            ADJOINT: nests.slots,
+            TEMPORARY: nests.backward.temporaries,
             PARAM: self.parameters,
             PARAM_GRADIENT: self.parameters,
             CONST: len(self.constants),
@@ -143,7 +138,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     """The module of one number of lanes."""
     lanes, sample = shape.lanes, parts.sample
     stride = parts.frame * lanes
-    layout = Layout(shape, parts.tables, stride if lanes > 1 else 0, parts.sizes() if check else None)
+    layout = Layout(shape, parts.tables, stride if lanes > 1 else 0, parts.sizes(sample) if check else None)
     nests, used = section(sample, layout)
     e = Memory(Layout(shape, {}), contract=False)
     vector, align = e.type, e.align
@@ -171,8 +166,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
                 x = e.lane(value, lane)
                 row = e.put(f"add nsw i64 {first}, {lane}")
                 if LENGTH in parts.shapes and lanes > 1:  # behind the last one of a length are others
-                    e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
-                    row = e.put(f"call i64 @llvm.smin.i64(i64 {row}, i64 {e.put('sub nsw i64 %last, 1')})")
+                    row = _smallest(e, row, e.put("sub nsw i64 %last, 1"))
                 place = e.put(f"add nsw i64 {e.put(f'mul nsw i64 {row}, {parts.outputs}')}, {k}")
                 e.do(f"store double {x}, ptr {e.at('double', '%out', place)}, align 8")
         for start, count in _runs(sample.backward.zeroed, sample.slots):
@@ -239,6 +233,11 @@ def _seeds(e: Memory, first: str) -> str:
     return e.select(valid, e.splat("%seed"), e.number(0.0))
 
 
+def _smallest(e: Memory, x: str, y: str) -> str:
+    e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
+    return e.put(f"call i64 @llvm.smin.i64(i64 {x}, i64 {y})")
+
+
 def _load_inputs(e: Memory, parts: Parts, frame: str, first: str) -> None:
     """Transpose: sample by sample in memory, number by number in the frame, with one sample in each lane."""
     samples = []
@@ -246,8 +245,7 @@ def _load_inputs(e: Memory, parts: Parts, frame: str, first: str) -> None:
     for lane in range(e.lanes):
         place = e.put(f"add nsw i64 {first}, {lane}") if lane else first
         if e.lanes > 1:
-            e.used.add("declare i64 @llvm.smin.i64(i64, i64)")
-            place = e.put(f"call i64 @llvm.smin.i64(i64 {place}, i64 {final})")
+            place = _smallest(e, place, final)
         samples.append(e.put(f"load i64, ptr {e.at('i64', '%rows', place)}, align 8"))
     start = 0
     for k, width in enumerate(parts.widths):

@@ -15,23 +15,14 @@ from micrograd_like.compiler.blocks import Parts, section
 from micrograd_like.compiler.fields import FORWARD, GRADIENT, TRAIN, Entry
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.memory import Layout, Shape
-from micrograd_like.compiler.spaces import ADJOINT, NODE, TEMPORARY
 from micrograd_like.compiler.steps import padded
-
-EIGHT = "<8 x double>"
 
 
 def main_module(parts: Parts, check: bool) -> str:
     """The module with `run`, `help`, `read`, reading and running at once, and `look`."""
     shared = parts.shared
-    checked = None
-    if check:
-        checked = parts.sizes() | {
-            NODE: shared.slots,
-            ADJOINT: shared.slots,
-            TEMPORARY: shared.backward.temporaries,
-        }
-    texts, used = section(shared, Layout(Shape(1, 8), parts.tables, 0, checked), "shared_")
+    layout = Layout(Shape(1, 8), parts.tables, 0, parts.sizes(shared) if check else None)
+    texts, used = section(shared, layout, "shared_")
     for text, needs in shards.definitions(parts):
         texts.append(text)
         used |= needs
@@ -89,8 +80,8 @@ def _any_nan(w: Entry, gradient: str, parameters: int) -> str:
     """1 where one of the numbers is nan, else 0; behind the last one are zeros."""
 
     def look(k: str, found: Sequence[str]) -> list[str]:
-        eight = w.load(EIGHT, gradient, k)
-        return [w.put(f"or <8 x i1> {found[0]}, {w.put(f'fcmp uno {EIGHT} {eight}, zeroinitializer')}")]
+        eight = w.load(shards.EIGHT, gradient, k)
+        return [w.put(f"or <8 x i1> {found[0]}, {w.put(f'fcmp uno {shards.EIGHT} {eight}, zeroinitializer')}")]
 
     if not parameters:
         return "0"

@@ -159,8 +159,7 @@ class _Flow:
         for n, value in trace.values.items():
             self.reads[n] = (*self.operands[n], value)
         self.count = len(self.operations)
-        self.constants = trace.constants
-        self.zero = pack(CONST, len(self.constants))
+        self.zero = pack(CONST, len(trace.constants))
         self.constants = [*trace.constants, -0.0]  # the sum of nothing: -0.0 + x is x, also for x = -0.0
 
     def result(self) -> Flow:

@@ -36,6 +36,10 @@ def llvm() -> Any:
     return binding
 
 
+def _llvm_version() -> str:
+    return ".".join(map(str, llvm().llvm_version_info))
+
+
 @cache
 def host() -> tuple[str, str]:
     """This computer's processor and its features, in LLVM's words."""
@@ -68,8 +72,7 @@ def fingerprint(lanes: int | None = None) -> Fingerprint:
     """What the last bits depend on here, for vectors of so many doubles; None for this processor's."""
     architecture = platform.machine().lower()
     fused = "+fma" in host()[1].split(",") or architecture in ("arm64", "aarch64")
-    version = ".".join(map(str, llvm().llvm_version_info))
-    return Fingerprint(architecture, lanes or width(), fused, version, _sources()[:16], _library_bits())
+    return Fingerprint(architecture, lanes or width(), fused, _llvm_version(), _sources()[:16], _library_bits())
 
 
 @cache
@@ -178,8 +181,7 @@ def load(key: str, symbol: str, make: Callable[[], bytes], cached: bool) -> Load
 
 def digest(*texts: str) -> str:
     """The name of machine code: a hash of what it is made from, of who made it, and of the processor."""
-    version = ".".join(map(str, llvm().llvm_version_info))
-    everything = "\0".join((*texts, _sources(), version, *host()))
+    everything = "\0".join((*texts, _sources(), _llvm_version(), *host()))
     return hashlib.sha256(everything.encode()).hexdigest()
 
 

@@ -50,11 +50,8 @@ def build(recorded: Trace, *, always: bool = False) -> Parts:
 
     shared = nests(flowing.shared, found[0], None)
     sample = nests(flowing.sample, found[1], flowing.sample.outputs)
-    shapes, gathers = (
-        dict(recorded.inputs),
-        sorted({pick for each in recorded.lengths or [recorded] for pick in each.gathers}),
-    )
-    parts = Parts(shared, sample, shapes, gathers, recorded.parameters, constants, len(recorded.outputs))
+    gathers = sorted({pick for each in recorded.lengths or [recorded] for pick in each.gathers})
+    parts = Parts(shared, sample, dict(recorded.inputs), gathers, recorded.parameters, constants, len(recorded.outputs))
     parts.text = _pseudo_code(recorded, *[loops.show(terms, constants) for terms in found])
     return parts
 
@@ -163,16 +160,12 @@ def _check_loops(flowing: Flow, found: Found) -> None:
 
 def _check_addresses(parts: Parts) -> None:
     """Every address of every iteration lies in its space: where bounds move, only the corners may lie beyond."""
-    for nests, sizes in ((parts.shared, _once(parts)), (parts.sample, parts.sizes())):
+    for nests in (parts.shared, parts.sample):
+        sizes = parts.sizes(nests)
         for terms in (nests.forward, nests.backward.sweep, nests.backward.contributions):
             for ref, counters in _touched(terms, ()):
                 place = loops.at(ref, counters).base
                 assert 0 <= place < sizes[ref.space], f"{loops.address(ref)} at {counters} is outside of its space"
-
-
-def _once(parts: Parts) -> dict[int, int]:
-    slots = parts.shared.slots
-    return parts.sizes() | {NODE: slots, ADJOINT: slots, TEMPORARY: parts.shared.backward.temporaries}
 
 
 def _touched(terms: Sequence[Term], counters: tuple[int, ...]) -> Iterator[tuple[loops.Ref, tuple[int, ...]]]:

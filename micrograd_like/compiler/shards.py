@@ -92,16 +92,15 @@ def tree_sum(parts: Sequence[Any]) -> Any:
 def definitions(parts: Parts) -> list[tuple[str, set[Any]]]:
     """The functions `add`, `shards`, `chunks` and `help`, and what they use."""
     found = []
-    for head, write in (
-        ("internal void @add(ptr noalias %sum, ptr noalias %other, i64 %count)", _add),
-        ("internal void @shards(ptr %fields, ptr %desk, i64 %step, i64 %from, i64 %until, ptr %result)", _shards),
-        ("internal i64 @chunks(ptr %fields, ptr %desk, i64 %before)", _chunks),
-        ("i64 @help(ptr %fields, i64 %thread, i64 %call)", _help),
+    for name, write, arguments, linkage in (
+        ("add", _add, "ptr noalias %sum, ptr noalias %other, i64 %count", "internal "),
+        ("shards", _shards, "ptr %fields, ptr %desk, i64 %step, i64 %from, i64 %until, ptr %result", "internal "),
+        ("chunks", _chunks, "ptr %fields, ptr %desk, i64 %before", "internal "),
+        ("help", _help, "ptr %fields, i64 %thread, i64 %call", ""),
     ):
         w = Entry()
         answer = write(w, parts)
-        body = "\n".join(w.lines)
-        found.append((f"define {head} #0 {{\n{body}\n  ret {f'i64 {answer}' if answer else 'void'}\n}}", w.used))
+        found.append((w.function(name, arguments, answer, "i64" if answer else "void", linkage), w.used))
     return found
 
 
