@@ -17,7 +17,6 @@ from functools import cache
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler import trace as tracing
 from micrograd_like.compiler.flow import flow
 from micrograd_like.compiler.loops import Bound, Choice, For, Ref, Statement, Table, Term, recover
 from micrograd_like.compiler.nest import (
@@ -47,7 +46,7 @@ from micrograd_like.compiler.spaces import (
     unpack,
 )
 from micrograd_like.compiler.sums import settle
-from micrograd_like.compiler.trace import KEPT, Trace
+from micrograd_like.compiler.trace import KEPT, NOTHING, Trace, trace_rule
 from micrograd_like.ops import Operation
 
 
@@ -284,7 +283,7 @@ class Rule:
 @cache
 def partial_rule(op: Operation, k: int) -> Rule | None:
     """The rule for operand k of a row with a fixed number of operands."""
-    program = _run_rule(lambda *args: [op.partials[k](*args)], 2 + len(op.partials))
+    program = trace_rule(lambda *args: [op.partials[k](*args)], 2 + len(op.partials), some=True)
     return _rule(program, program.outputs[0])
 
 
@@ -292,7 +291,7 @@ def partial_rule(op: Operation, k: int) -> Rule | None:
 def pullback_rule(op: Operation, count: int, k: int) -> Rule | None:
     """The rule for operand k of a row on any number of operands, applied to `count` single ones."""
     assert op.pullback is not None
-    program = _run_rule(op.pullback, 2 + count)
+    program = trace_rule(op.pullback, 2 + count, some=True)
     return _rule(program, program.outputs[k])
 
 
@@ -301,7 +300,7 @@ def separable_rules(op: Operation, scalars: int, strided: int) -> list[Rule | No
     """A rule per scalar and per strided operand, where each element's adjoint depends on that element alone; else None."""
     count = 3
     assert op.pullback is not None
-    program = _run_rule(op.pullback, 2 + scalars + strided * count)
+    program = trace_rule(op.pullback, 2 + scalars + strided * count, some=True)
     if op is ops.dot:  # the table's order is weights, bias, inputs
         names = {2 + k + (k >= count): ("strided", k // count, k % count) for k in range(2 * count)}
         names[2 + count] = ("scalar", 0, 0)
@@ -328,25 +327,11 @@ def separable_rules(op: Operation, scalars: int, strided: int) -> list[Rule | No
     return rules
 
 
-_NOTHING = -1
 _SINGLE = 1 << 24  # in a rule's own program, the k-th single operand lies here << k: no three of them look like a loop
 
 
-def _run_rule(rule: Any, count: int) -> Trace:
-    """A rule's program: its inputs are g, the result and the operands."""
-    recorder = tracing.Recorder([], {})
-    recorder.is_rule = True
-    symbols = [tracing._symbols((), pack(INPUT, k)) for k in range(count)]
-
-    def call() -> None:
-        recorder.trace.outputs = [_NOTHING if x is None else recorder.ref(x) for x in rule(*symbols)]
-
-    tracing.recorded(recorder, [], call)
-    return recorder.trace
-
-
 def _rule(program: Trace, result: int) -> Rule | None:
-    if result == _NOTHING:
+    if result == NOTHING:
         return None
     leaves: dict[Any, int] = {}
     steps: dict[int, int] = {}
@@ -382,7 +367,7 @@ def _rule(program: Trace, result: int) -> Rule | None:
 def _rule_program(op: Operation, scalars: int, n: int, constants: list[float]) -> tuple[tuple[Term, ...], int, int]:
     """(nests, slots, where the list's adjoints are) of a row's pullback on a list of n elements."""
     assert op.pullback is not None
-    program = _run_rule(op.pullback, 2 + scalars + n)
+    program = trace_rule(op.pullback, 2 + scalars + n, some=True)
 
     def place(ref: int) -> int:
         space, k = unpack(ref)
@@ -391,7 +376,7 @@ def _rule_program(op: Operation, scalars: int, n: int, constants: list[float]) -
         return pack(PARAM, _SINGLE << k if k < 2 + scalars else k - 2 - scalars)
 
     program.operands = [tuple(map(place, refs)) for refs in program.operands]
-    assert all(ref == _NOTHING for ref in program.outputs[:scalars]), f"{op} differentiates what is not in its list"
+    assert all(ref == NOTHING for ref in program.outputs[:scalars]), f"{op} differentiates what is not in its list"
     program.outputs = [place(ref) for ref in program.outputs[scalars:]]
     program.inputs = {}
     small = flow(program)

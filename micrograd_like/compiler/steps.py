@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from micrograd_like.compiler import trace as tracing
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions, form
 from micrograd_like.compiler.spaces import CONST, INPUT, NODE, pack, unpack
-from micrograd_like.compiler.trace import Trace, TraceError
+from micrograd_like.compiler.trace import Trace, TraceError, trace_rule
 from micrograd_like.compiler.writer import Writer
 from micrograd_like.optim import Optimizer
 
@@ -30,22 +29,17 @@ def rule_of(optimizer: Optimizer, rates: int) -> Trace:
     Raises:
         TraceError: the rule asks for what cannot be recorded, or returns something else than those.
     """
-    count = 2 + len(optimizer.STATE) + rates
-    recorder = tracing.Recorder([], {})
-    recorder.is_rule = True
-    symbols = [tracing._symbols((), pack(INPUT, k)) for k in range(count)]
 
-    def call() -> None:
+    def rule(*symbols: Any) -> tuple[Any, ...]:
         results = optimizer.rule(*symbols)
         if not isinstance(results, tuple) or len(results) != 1 + len(optimizer.STATE):
             states = "".join(f", {name}" for name in optimizer.STATE)
             raise TraceError(
                 f"{type(optimizer).__name__}.rule returned {results!r:.60}; expected a tuple of the new p{states}"
             )
-        recorder.trace.outputs = [recorder.ref(x) for x in results]
+        return results
 
-    tracing.recorded(recorder, [], call)
-    return recorder.trace
+    return trace_rule(rule, 2 + len(optimizer.STATE) + rates)
 
 
 def step_module(optimizer: Optimizer, parameters: int, rates: int) -> str:

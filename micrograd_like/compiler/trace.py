@@ -35,6 +35,7 @@ class _Own(Operation):
 KEPT = _Own("kept", "", lambda g, x: x if g != 0 else 0.0, (lambda *_: None,) * 2, doc="x where g is not 0")
 COPY = _Own("copy", "=", lambda x: x, (lambda g, out, x: g,), doc="x")
 
+NOTHING = -1  # the operand in the place of a result that a rule does not give
 LENGTH = ""  # the input that says how long a sample's sequences are, counted from the shortest: users do not give it
 
 _lock = threading.Lock()  # held while a function is traced
@@ -339,6 +340,24 @@ def _mend() -> None:
         p.__class__ = Value
         p._mark = mark
         del _changed[key]
+
+
+def trace_rule(rule: Callable[..., Sequence[Any]], count: int, *, some: bool = False) -> Trace:
+    """A rule as a program of so many numbers, with its results as its outputs. `some`: a None among them is NOTHING.
+
+    Raises:
+        TraceError: the rule asks for what cannot be recorded.
+    """
+    recorder = Recorder([], {})
+    recorder.is_rule = True
+    symbols = [_symbols((), pack(INPUT, k)) for k in range(count)]
+
+    def call() -> None:
+        results = rule(*symbols)
+        recorder.trace.outputs = [NOTHING if some and x is None else recorder.ref(x) for x in results]
+
+    recorded(recorder, [], call)
+    return recorder.trace
 
 
 def check_parameters(parameters: Iterable[Value]) -> list[Value]:
