@@ -11,7 +11,7 @@ import pytest
 import micrograd_like as mg
 from micrograd_like import Value
 from micrograd_like.compiler import runtime
-from micrograd_like.compiler.program import Training
+from micrograd_like.compiler.train import Training
 from micrograd_like.order import orders, shuffled
 
 

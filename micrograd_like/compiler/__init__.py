@@ -5,7 +5,8 @@ trace → flow → loops (affine) → nest → adjoint (sums) → emit, gradient
 Below `emit` are the jobs it is made of: writer (LLVM's text), machine (the rows), memory (addresses), nesting (loops, jam).
 """
 
-from micrograd_like.compiler.program import Program, UpTo, compile
+from micrograd_like.compiler.arrays import UpTo
+from micrograd_like.compiler.program import Program, compile
 from micrograd_like.compiler.trace import TraceError
 
 __all__ = ["Program", "TraceError", "UpTo", "compile"]

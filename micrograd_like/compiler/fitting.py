@@ -7,7 +7,8 @@ from typing import Any
 
 from micrograd_like.anomaly import check_loss
 from micrograd_like.checks import assign
-from micrograd_like.compiler.program import Training, compile
+from micrograd_like.compiler.program import compile
+from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
 from micrograd_like.optim import Optimizer
 

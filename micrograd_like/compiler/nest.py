@@ -388,6 +388,6 @@ def _assignment(term: Assign | Reduce | Pick | Scatter, depth: int) -> str:
 
 
 __all__ = [
-    "Access", "Assign", "For", "Pick", "Ref", "Reduce", "Scatter", "Table", "accesses", "independent", "interpret", "lower", "may_alias",
-    "moved", "show", "steady", "unwrapped", "wrapped",
+    "Access", "Assign", "Pick", "Reduce", "Scatter", "accesses", "independent", "interpret", "lower", "may_alias", "moved",
+    "show", "steady", "unwrapped", "wrapped",
 ]  # fmt: skip

@@ -16,8 +16,9 @@ from micrograd_like.checks import generator, shown, whole_number
 from micrograd_like.compiler import native
 from micrograd_like.compiler.arrays import Inputs, UpTo
 from micrograd_like.compiler.blocks import Parts
+from micrograd_like.compiler.fields import FORWARD, GRADIENT
 from micrograd_like.compiler.pipeline import Stage, build, stages
-from micrograd_like.compiler.runtime import ALONE, FORWARD, GRADIENT, Machine, Workspace
+from micrograd_like.compiler.runtime import ALONE, Machine, Workspace
 from micrograd_like.compiler.shards import shard_size, smallest_shard
 from micrograd_like.compiler.trace import LENGTH, Trace, TraceError, check_parameters, trace
 from micrograd_like.compiler.train import Training
@@ -565,4 +566,4 @@ def _structured(structure: Any, outputs: Any) -> Any:
     return [_structured(x, outputs) for x in structure]
 
 
-__all__ = ["Bound", "Program", "Training", "UpTo", "build", "compile"]
+__all__ = ["Bound", "Program", "compile"]

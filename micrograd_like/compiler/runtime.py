@@ -18,7 +18,7 @@ from micrograd_like.compiler import native
 from micrograd_like.compiler.arrays import pick_error
 from micrograd_like.compiler.blocks import Parts, block_module, frames_size, groups_at_once
 from micrograd_like.compiler.entry import main_module
-from micrograd_like.compiler.fields import CALL, FIELDS, FORWARD, GRADIENT, TRAIN
+from micrograd_like.compiler.fields import CALL, FIELDS, TRAIN
 from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, operations, room, shard_size, smallest_shard
@@ -359,6 +359,3 @@ def _number(place: int, parameter: Value) -> float:
 def _address(array: Any) -> int:
     address: int = array.__array_interface__["data"][0]
     return address
-
-
-__all__ = ["FORWARD", "GRADIENT", "Machine", "Workspace"]
