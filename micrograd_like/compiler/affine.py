@@ -24,7 +24,18 @@ from itertools import islice
 from typing import Any
 
 from micrograd_like import ops
-from micrograd_like.compiler.flow import SCALARS, Flow, Line, Section, _Chain, _Flow, _groups, _runs, _step, shared
+from micrograd_like.compiler.flow import (
+    SCALARS,
+    Chain,
+    Flow,
+    FlowBuilder,
+    Line,
+    Section,
+    groups_of,
+    runs_of,
+    shared,
+    step_of,
+)
 from micrograd_like.compiler.loops import BODY, Choice, For, Table, Term, bound, lines, statement
 from micrograd_like.compiler.spaces import CONST, INACTIVE, INDEX, INPUT, NODE, PARAM, SHIFT, pack, space_of
 from micrograd_like.compiler.trace import COPY, Trace
@@ -128,7 +139,7 @@ def size(terms: Sequence[Term]) -> int:
     )  # fmt: skip
 
 
-class _Lines(_Flow):
+class _Lines(FlowBuilder):
     """A trace as lines whose lists are not cut into runs."""
 
     def __init__(self, trace: Trace, *, everything: bool = False) -> None:
@@ -153,7 +164,7 @@ class _Lines(_Flow):
     def _is_zero(self, ref: int) -> bool:
         return space_of(ref) == CONST and self.constants[ref & INDEX] == 0.0
 
-    def _chains(self) -> dict[int, _Chain]:
+    def _chains(self) -> dict[int, Chain]:
         """Chains as elsewhere; but `0 + x` begins a sum, of one term, as it does where more are to follow."""
         alone = {}
         for n in range(self.count):
@@ -162,13 +173,13 @@ class _Lines(_Flow):
         chains = super()._chains()
         for n, (first, term) in alone.items():
             if self.alive[n] and n not in chains:
-                chain = chains[n] = _Chain(first, [term])
+                chain = chains[n] = Chain(first, [term])
                 if self._absorbable(term, n, ops.mul):
                     self.alive[term] = 0
                     chain.terms[0] = self.operands[term]
         return chains
 
-    def _whole_lines(self, chains: dict[int, _Chain]) -> list[_Whole]:
+    def _whole_lines(self, chains: dict[int, Chain]) -> list[_Whole]:
         """All lines; partial sums of a chain of several kinds get nodes beyond the trace's."""
         self.owner: dict[int, tuple[int, int]] = {}
         found, extra = [], self.count
@@ -181,7 +192,7 @@ class _Lines(_Flow):
                 found.append(_Whole(op, (bias,), (tuple(weights), tuple(inputs)), n))
             elif n in chains:
                 total, terms = chains[n]
-                groups = list(_groups([t if type(t) is tuple else (t,) for t in terms]))
+                groups = list(groups_of([t if type(t) is tuple else (t,) for t in terms]))
                 for k, (arity, group) in enumerate(groups):
                     node = n
                     if k < len(groups) - 1:
@@ -394,10 +405,10 @@ class _Piece:
 def _cut(line: _Whole) -> list[_Piece]:
     """A line's lists, cut into runs; of a row that does not add up, into single elements where they are no run."""
     count = len(line.columns[0])
-    steps = [_step(column) for column in line.columns] if count > 1 else [None]
+    steps = [step_of(column) for column in line.columns] if count > 1 else [None]
     if None not in steps:
         return [_Piece(line.columns, (count,), tuple([(step,) for step in steps]))]  # type: ignore[misc]
-    runs = _runs(list(zip(*line.columns, strict=True)))
+    runs = runs_of(list(zip(*line.columns, strict=True)))
     if line.op is not ops.dot and line.op is not ops.sum and (len(runs) > 1 or len(runs[0][0]) > 1):
         return [_Piece([(ref,)], (), ()) for ref in line.columns[0]]
     return [_Piece(tuple(zip(*members, strict=True)), trips, strides) for trips, strides, members in runs]

@@ -9,6 +9,8 @@ from typing import Any
 from micrograd_like._extras import require
 from micrograd_like.checks import whole_number
 
+MOST_NUMBERS = 10**7  # in an input: a trace has a symbol for each of them
+
 
 class UpTo:
     """Let an input's length differ from sample to sample, as a text's does: from `least` to `longest`.
@@ -54,6 +56,20 @@ class UpTo:
     def __repr__(self) -> str:
         least = f", least={self.least}" if self.least > 1 else ""
         return f"UpTo({', '.join(map(str, self.shape))}{least})"
+
+
+def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
+    """An input's shape, given as such or as a size. Raises ValueError for what is none, or too large."""
+    given = shape if isinstance(shape, tuple) else (shape,)
+    try:
+        sizes = tuple(whole_number(name, n) for n in given)
+    except ValueError:
+        raise ValueError(
+            f"expected {name} as a size of at least 1 or a tuple of such sizes, got {type(shape).__name__}: {shape!r:.60}"
+        ) from None
+    if prod(sizes) > MOST_NUMBERS:
+        raise ValueError(f"expected {name} as at most {MOST_NUMBERS:,} numbers, got {shape!r:.60}")
+    return sizes
 
 
 class Inputs:

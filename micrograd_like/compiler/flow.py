@@ -134,7 +134,9 @@ def _text(line: Line) -> str:
     return f"{name(line.out)} = {value}{line.op.name}({', '.join([*map(name, line.scalars), *strided])}{counters})"
 
 
-class _Chain(NamedTuple):
+class Chain(NamedTuple):
+    """A value, and what is added to it, one after the other."""
+
     first: int
     terms: list[Any]  # an operand, or a pair of them for their product
 
@@ -145,10 +147,12 @@ def flow(trace: Trace) -> Flow:
     Raises:
         TraceError: the trace has inputs, and one of the outputs does not depend on them.
     """
-    return _Flow(trace).result()
+    return FlowBuilder(trace).result()
 
 
-class _Flow:
+class FlowBuilder:
+    """Makes the sections of a trace."""
+
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self.operations = [*trace.operations, *[COPY] * len(trace.outputs)]
@@ -223,9 +227,9 @@ class _Flow:
             and self.inner[ref] == self.inner[n]
         )
 
-    def _chains(self) -> dict[int, _Chain]:
+    def _chains(self) -> dict[int, Chain]:
         """The additions that end a chain, with what it adds up; what is absorbed is dropped."""
-        chains: dict[int, _Chain] = {}
+        chains: dict[int, Chain] = {}
         operations, operands, alive = self.operations, self.operands, self.alive
         for n in range(self.count):
             if not alive[n]:
@@ -242,15 +246,15 @@ class _Flow:
                     alive[right] = 0
                     chain.terms.append(left)
                 elif self._absorbable(left, n, ops.mul):
-                    chain = _Chain(self.zero, [left, right])
+                    chain = Chain(self.zero, [left, right])
                 else:
-                    chain = _Chain(left, [right])
+                    chain = Chain(left, [right])
                 chains[n] = chain
             elif op is ops.sum:
-                chains[n] = _Chain(self.zero, list(operands[n]))
+                chains[n] = Chain(self.zero, list(operands[n]))
             elif op is ops.dot:
                 weights, bias, inputs = ops.dot_operands(operands[n])
-                chains[n] = _Chain(bias, list(zip(weights, inputs, strict=True)))
+                chains[n] = Chain(bias, list(zip(weights, inputs, strict=True)))
         for n in [n for n, chain in chains.items() if operations[n] is ops.add and len(chain.terms) < 2]:
             del chains[n]
         for n, chain in chains.items():
@@ -261,7 +265,7 @@ class _Flow:
                         chain.terms[k] = operands[ref]
         return chains
 
-    def _section(self, varying: int, chains: dict[int, _Chain]) -> Section:
+    def _section(self, varying: int, chains: dict[int, Chain]) -> Section:
         own = [n for n in range(self.count) if self.alive[n] and self.varying[n] == varying]
         places, active = self.places, self.active
         for slot, n in enumerate(own):
@@ -303,9 +307,9 @@ class _Flow:
     def _sum(self, total: int, terms: list[tuple[int, ...]], out: int) -> None:
         """Lines that add the terms to the total, one after the other."""
         steps: list[Line] = []
-        for arity, group in _groups(terms):
+        for arity, group in groups_of(terms):
             op = ops.dot if arity == 2 else ops.sum
-            for trips, strides, members in _runs(group):
+            for trips, strides, members in runs_of(group):
                 if len(members) >= self.shortest and (len(members) > 2 or len(terms) == 2):
                     steps.append(Line(op, (total,), members[0], trips, strides, self._temporary(out)))
                     total = steps[-1].out
@@ -330,12 +334,12 @@ class _Flow:
         self, op: Operation, scalars: tuple[int, ...], elements: tuple[int, ...], out: int, value: int | None
     ) -> None:
         """A line whose strided operand must be a single run; elements from here and there are first copied side by side."""
-        runs = _runs([(x,) for x in elements])
+        runs = runs_of([(x,) for x in elements])
         scattered = len(elements) < self.shortest and runs[0][1] != ((1,),)
         if len(runs) > 1 or len(runs[0][0]) > 1 or scattered:
             copies = [Line(COPY, (x,), (), (), (), self._temporary(out)) for x in elements]
             self.lines += copies
-            runs = _runs([(copy.out,) for copy in copies])
+            runs = runs_of([(copy.out,) for copy in copies])
         trips, strides, members = runs[0]
         if not trips:
             trips, strides = (1,), ((0,),)
@@ -348,7 +352,7 @@ def shared(node: int) -> int:
     return pack(SHARED if space == NODE else SHARED_INACTIVE, index)
 
 
-def _groups(terms: list[tuple[int, ...]]) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
+def groups_of(terms: list[tuple[int, ...]]) -> Iterator[tuple[int, list[tuple[int, ...]]]]:
     """Neighbours of the same kind, products or single operands."""
     start = 0
     for k in range(1, len(terms) + 1):
@@ -360,11 +364,11 @@ def _groups(terms: list[tuple[int, ...]]) -> Iterator[tuple[int, list[tuple[int,
 Run = tuple[tuple[int, ...], tuple[tuple[int, ...], ...], list[tuple[int, ...]]]  # trips, strides per list, members
 
 
-def _runs(elements: list[tuple[int, ...]]) -> list[Run]:
+def runs_of(elements: list[tuple[int, ...]]) -> list[Run]:
     """A list cut into arithmetic progressions, and equal progressions at equal distances into nested ones."""
     strided = len(elements[0])
     columns = list(zip(*elements, strict=True))
-    steps = tuple(_step(column) for column in columns)
+    steps = tuple(step_of(column) for column in columns)
     if None not in steps and len(elements) > 1:
         return [((len(elements),), tuple((step,) for step in steps), elements)]  # type: ignore[misc]
     runs: list[Run] = [((), ((),) * strided, [element]) for element in elements]
@@ -397,7 +401,7 @@ def _runs(elements: list[tuple[int, ...]]) -> list[Run]:
         runs = merged
 
 
-def _step(column: tuple[int, ...]) -> int | None:
+def step_of(column: tuple[int, ...]) -> int | None:
     """The step of an arithmetic progression in one space; None for anything else."""
     step, count = column[1] - column[0] if len(column) > 1 else 0, len(column)
     if column[0] >> SHIFT != column[-1] >> SHIFT:

@@ -14,7 +14,7 @@ from micrograd_like import jobs
 from micrograd_like._extras import require
 from micrograd_like.checks import generator, shown, whole_number
 from micrograd_like.compiler import native
-from micrograd_like.compiler.arrays import Inputs, UpTo
+from micrograd_like.compiler.arrays import MOST_NUMBERS, Inputs, UpTo, checked_shape
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.fields import FORWARD, GRADIENT
 from micrograd_like.compiler.pipeline import Stage, build, stages
@@ -24,8 +24,6 @@ from micrograd_like.compiler.trace import LENGTH, Trace, TraceError, check_param
 from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD, Optimizer
-
-MOST_NUMBERS = 10**7  # in an input: a trace has a symbol for each of them
 
 
 def compile(
@@ -65,7 +63,7 @@ def compile(
     require("numpy", extra="compiled")
     native.llvm()
     checked = check_parameters(parameters)
-    shapes = {name: shape if isinstance(shape, UpTo) else _shape(name, shape) for name, shape in inputs.items()}
+    shapes = {name: shape if isinstance(shape, UpTo) else checked_shape(name, shape) for name, shape in inputs.items()}
     recorded = _traced(function, checked, shapes)
     return Program(build(recorded), recorded, checked, cached, _width(width), shapes)
 
@@ -113,19 +111,6 @@ def _traced(
             )
     traces[-1].lengths = traces
     return traces[-1]
-
-
-def _shape(name: str, shape: Any) -> tuple[int, ...]:
-    given = shape if isinstance(shape, tuple) else (shape,)
-    try:
-        sizes = tuple(whole_number(name, n) for n in given)
-    except ValueError:
-        raise ValueError(
-            f"expected {name} as a size of at least 1 or a tuple of such sizes, got {type(shape).__name__}: {shape!r:.60}"
-        ) from None
-    if prod(sizes) > MOST_NUMBERS:
-        raise ValueError(f"expected {name} as at most {MOST_NUMBERS:,} numbers, got {shape!r:.60}")
-    return sizes
 
 
 class Program:

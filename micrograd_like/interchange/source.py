@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from micrograd_like.checks import shown
+from micrograd_like.compiler.arrays import checked_shape
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.pipeline import build
-from micrograd_like.compiler.program import Program, _shape
+from micrograd_like.compiler.program import Program
 from micrograd_like.compiler.trace import LENGTH, check_parameters, trace
 from micrograd_like.engine import Value
 from micrograd_like.nn import MLP, Layer, Module, Neuron
@@ -53,7 +54,7 @@ def source(program: Any, inputs: Mapping[str, Any]) -> Source:
         )
     if not inputs:
         inputs = {"x": _number_of_inputs(program)}
-    shapes = {name: _shape(name, shape) for name, shape in inputs.items()}
+    shapes = {name: checked_shape(name, shape) for name, shape in inputs.items()}
     model: Any = program
     parameters = check_parameters(model.parameters())
     recorded = trace(model, parameters, shapes)
