@@ -162,7 +162,7 @@ def test_steps_that_were_not_taken_are_not_counted() -> None:
     before = [p.data for p in model.parameters()]
     optimizer = mg.SGD(model.parameters(), lambda step: 0.1 if step < 3 else -1.0)
     program = mg.compile(lambda x, y: mg.hinge_loss(model(x), y), model.parameters(), x=2, y=())
-    arrays, count = program._arrays(([s for s, _ in moons()], [t for _, t in moons()]), {})
+    arrays, count = program._inputs.arrays(([s for s, _ in moons()], [t for _, t in moons()]), {})
     with pytest.raises(ValueError, match="lr at step 3"):
         Training(program._ready, optimizer, arrays, count, 8).run(np.arange(count)[None])
     assert optimizer.steps == 0

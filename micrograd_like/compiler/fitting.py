@@ -8,7 +8,6 @@ from typing import Any
 from micrograd_like.anomaly import check_loss
 from micrograd_like.checks import assign
 from micrograd_like.compiler.program import compile
-from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
 from micrograd_like.optim import Optimizer
 
@@ -52,15 +51,13 @@ class Compiled:
         _check_shapes("sample", samples, shapes)
         _check_shapes("held_out sample", held_out, shapes)
         self.program = compile(both, self.parameters, x=shapes[0], y=shapes[1])
-        self.arrays, self.count = self.program._arrays(_columns(samples), {})
+        self.arrays, self.count = self.program._inputs.arrays(_columns(samples), {})
 
     def step(
         self, rows: Sequence[int], before: Callable[[Value, Sequence[int]], None] | None
     ) -> tuple[list[float], int]:
         if before is None:
-            training = Training(
-                self.program._ready, self.optimizer, self.arrays, self.count, self.batch_size, self.threads
-            )
+            training = self.program._training(self.optimizer, self.arrays, self.count, self.batch_size, self.threads)
             losses = training.run(self.program._numpy.array([rows])).tolist()
             return losses, self._hits(training.outputs, [self.samples[i] for i in rows])
         arrays = [array[list(rows)] for array in self.arrays]

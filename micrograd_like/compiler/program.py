@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from math import prod
 from operator import index, is_
 from sys import modules
@@ -18,12 +19,14 @@ from micrograd_like.compiler.arrays import MOST_NUMBERS, Inputs, UpTo, checked_s
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.fields import FORWARD, GRADIENT
 from micrograd_like.compiler.pipeline import Stage, build, stages
-from micrograd_like.compiler.runtime import ALONE, Machine, Workspace
-from micrograd_like.compiler.shards import shard_size, smallest_shard
+from micrograd_like.compiler.runtime import Machine, Workspace
+from micrograd_like.compiler.shards import operations, shard_size, smallest_shard
 from micrograd_like.compiler.trace import LENGTH, Trace, TraceError, check_parameters, trace
 from micrograd_like.compiler.train import Training
 from micrograd_like.engine import Value
 from micrograd_like.optim import SGD, Optimizer
+
+ALONE = 1 << 21  # scalar operations of a batch, some hundreds of microseconds, that is not worth calling helpers for
 
 
 def compile(
@@ -162,13 +165,8 @@ class Program:
         self._careful: Machine | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        transient = (
-            "_recorded",
-            "_numpy",
-            "_making",
-            "_machine",
-            "_careful",
-        )  # what a program makes where it is loaded
+        # What a program makes where it is loaded.
+        transient = ("_recorded", "_numpy", "_making", "_machine", "_careful")
         return {k: v for k, v in vars(self).items() if k not in transient}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -262,7 +260,7 @@ class Program:
             IndexError: an input that picks a value (`gather`) is not one of the numbers from 0 on.
         """
         self._needs_loss()
-        arrays, count = self._arrays(inputs, named)
+        arrays, count = self._inputs.arrays(inputs, named)
         space = self._run(FORWARD, arrays, count, at, n_jobs)
         loss: float = space.losses.item(0)
         space.give()
@@ -329,7 +327,7 @@ class Program:
         """
         self._needs_loss()
         whole = whole_number("samples", samples)
-        arrays, count = self._arrays(inputs, named)
+        arrays, count = self._inputs.arrays(inputs, named)
         size = self._parts.parameters
 
         space = self._called(GRADIENT, arrays, count, at, n_jobs, careful, whole)[0]
@@ -349,7 +347,7 @@ class Program:
         (16.0, array([-16.]))
         """
         self._needs_loss()
-        return Bound(self, *self._arrays(inputs, named), jobs.threads_for(n_jobs))
+        return Bound(self, *self._inputs.arrays(inputs, named), jobs.threads_for(n_jobs))
 
     def train(
         self,
@@ -389,7 +387,7 @@ class Program:
             TraceError: the optimizer's rule asks for what cannot be recorded.
         """
         self._needs_loss()
-        arrays, count = self._arrays(inputs, named)
+        arrays, count = self._inputs.arrays(inputs, named)
         epochs = whole_number("epochs", epochs)
         size = max(count, 1)
         if batch_size is not None:
@@ -403,7 +401,7 @@ class Program:
                 "compile the function with those that are to be trained"
             )
         rng = generator("seed", seed)
-        training = Training(self._ready, optimizer, arrays, count, size, jobs.threads_for(n_jobs))
+        training = self._training(optimizer, arrays, count, size, n_jobs)
         return training.epochs(epochs, rng if shuffle and size < count else None)  # a whole batch has no order
 
     def sgd(
@@ -439,8 +437,23 @@ class Program:
                 "function that returns the loss alone or first in a tuple"
             )
 
-    def _arrays(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> tuple[list[Any], int]:
-        return self._inputs.arrays(inputs, named)
+    @cached_property
+    def _work(self) -> int:
+        """The scalar operations of a sample."""
+        return operations(self._parts.sample.forward)
+
+    def _threads(self, n_jobs: int | None, samples: int) -> int:
+        """How many threads may share a batch of so many samples."""
+        if n_jobs is None and "joblib" not in modules:  # nobody is inside of its configuration
+            return 1
+        threads = jobs.threads_for(n_jobs)
+        return threads if threads > 1 and samples * self._work >= self.alone else 1
+
+    def _training(
+        self, optimizer: Optimizer, arrays: list[Any], count: int, batch_size: int, n_jobs: int | None
+    ) -> Training:
+        threads = self._threads(n_jobs, min(batch_size, count))
+        return Training(self._ready, optimizer, arrays, count, batch_size, threads)
 
     def _called(
         self,
@@ -453,14 +466,10 @@ class Program:
         whole: int = 0,
     ) -> tuple[Workspace, bool]:
         """The memory of a call, and whether a number of its gradient, if asked for, is nan."""
-        machine = self._careful if careful else self._machine
-        if machine is None:
-            machine = self._ready(careful=careful)
-        machine.alone = self.alone
+        machine = (self._careful if careful else self._machine) or self._ready(careful=careful)
         if at is not None:
             at = self._inputs.vector(at, machine.size)
-        # Nobody is inside of joblib's configuration who has not imported it.
-        threads = 1 if n_jobs is None and "joblib" not in modules else jobs.threads_for(n_jobs)
+        threads = self._threads(n_jobs, count)
         space = machine.take()
         return space, space.run(mode, arrays, count, at, threads, whole)
 
@@ -484,7 +493,7 @@ class Program:
     def _run_outputs(
         self, inputs: Sequence[Any], named: Mapping[str, Any], at: Any = None, n_jobs: int | None = None
     ) -> Any:
-        arrays, count = self._arrays(inputs, named)
+        arrays, count = self._inputs.arrays(inputs, named)
         space = self._run(FORWARD, arrays, count, at, n_jobs)
         outputs = space.outputs_of(count)
         space.give()
@@ -503,7 +512,6 @@ class Program:
                         self._careful = machine
                     else:
                         self._machine = machine
-        machine.alone = self.alone
         return machine
 
 
@@ -516,11 +524,9 @@ class Bound:
 
     def __init__(self, program: Program, arrays: list[Any], count: int, threads: int) -> None:
         self._program, self._arrays, self._count, self._threads = program, arrays, count, threads
-        self._size = program._parts.parameters
         self._space = program._ready().take()  # and never given back
-        self._space.ask(GRADIENT, arrays, count, threads=threads)
+        self._space.ask(GRADIENT, arrays, count, threads=program._threads(threads, count))
         self._space.check(count)
-        self._given: Any = None
         self.gradient = self._space.gradient
         self._loss = self._space.losses.item
 
@@ -533,9 +539,8 @@ class Bound:
             IndexError: a sample's number picks (`gather`) what is not there.
         """
         space = self._space
-        if theta is not self._given or theta is not space.at:
-            space.point(None if theta is None else self._program._inputs.vector(theta, self._size))
-            self._given = theta
+        if theta is not space.at:
+            space.point(None if theta is None else self._program._inputs.vector(theta, len(self.gradient)))
         if space.again(self._count):
             loss, gradient = self._program._gradient(self._arrays, self._count, at=space.at, n_jobs=self._threads)[:2]
             self.gradient[:] = gradient

@@ -21,14 +21,13 @@ from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.fields import CALL, FIELDS, TRAIN
 from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
-from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, operations, room, shard_size, smallest_shard
+from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, room, shard_size, smallest_shard
 from micrograd_like.compiler.steps import padded, step_module
 from micrograd_like.compiler.trace import LENGTH
 from micrograd_like.engine import Value
 from micrograd_like.optim import Optimizer
 
 BRIEF = 10**6  # parameters times samples of a call, some tens of microseconds, that is not worth letting others run
-ALONE = 1 << 21  # scalar operations of a batch, some hundreds of microseconds, that is not worth calling helpers for
 _ALIGNED = 128  # bytes
 _PLACE = {name: 8 * k for k, name in enumerate(FIELDS)}
 _CALL = struct.Struct("q" * len(CALL))
@@ -42,11 +41,8 @@ class Machine:
     ) -> None:
         self.numpy = numpy = require("numpy", extra="compiled")
         self.size = parts.parameters
-        self.gathers = bool(parts.gathers)
         self.mixes = LENGTH in parts.shapes  # samples of different lengths, which are put in an order
         self.shard = smallest_shard(parts)
-        self.work = operations(parts.sample.forward)  # of a sample
-        self.alone = ALONE
         self.parts, self.parameters = parts, parameters
         self.cached, self.check = cached, check
         self.content = repr((parts, check)) if cached else ""
@@ -116,7 +112,11 @@ class Workspace:
         self.desks: list[list[Any]] = []
         self.results = self.meeting = self.rows = self.outputs = self.losses = numpy.empty(0)
         self.calls = 0  # in which others could help
-        self.lent: tuple[Any, ...] = ()  # the arrays that the fields point to
+        # What the fields point to: the samples, with the addresses of their arrays, their orders, an optimizer's rates.
+        self.arrays: list[Any] = []
+        self.pointers: Any = None
+        self.orders: Any = None
+        self.rates: Any = None
         self.asked: list[int] = []  # what the fields say, in short
         self.at: Any = None  # the vector that is used in the place of the parameters' numbers
         self.fields = ctypes.create_string_buffer(8 * len(FIELDS))
@@ -184,10 +184,9 @@ class Workspace:
         Raises:
             IndexError: a sample's number picks (`gather`) what is not there.
         """
-        machine = self.machine
-        asked = [mode, count, threads, whole, machine.alone, *map(id, arrays)]
+        asked = [mode, count, threads, whole, *map(id, arrays)]
         if asked != self.asked:  # else the fields still say so
-            if asked[:5] == self.asked[:5] and not machine.mixes:
+            if asked[:4] == self.asked[:4] and not self.machine.mixes:
                 self.lend(arrays)
             else:
                 self.ask(mode, arrays, count, threads=threads, whole=whole)
@@ -199,7 +198,7 @@ class Workspace:
     def again(self, count: int) -> bool:
         """Run as before: on the same arrays, whose numbers may be others."""
         machine = self.machine
-        if machine.gathers:
+        if machine.parts.gathers:
             self.check(count)
         if self.helpers:
             if self.at is None:
@@ -218,8 +217,8 @@ class Workspace:
 
     def lend(self, arrays: list[Any]) -> None:
         """Let the samples be those of other arrays, as many as before."""
-        self.lent = arrays, self.lent[1], self.lent[2], self.lent[3]
-        struct.pack_into(f"{len(arrays)}q", self.lent[3], 0, *map(_address, arrays))
+        self.arrays = arrays
+        struct.pack_into(f"{len(arrays)}q", self.pointers, 0, *map(_address, arrays))
 
     def together(self) -> int:
         """Call the machine code, and other threads to help."""
@@ -235,7 +234,7 @@ class Workspace:
         """Raise IndexError where a sample's number picks (`gather`) what is not there."""
         parts = self.machine.parts
         if parts.gathers and (found := self.machine.look(self.address)) < count:
-            raise pick_error(parts.shapes, parts.gathers, self.lent[0], found)
+            raise pick_error(parts.shapes, parts.gathers, self.arrays, found)
 
     def train(
         self,
@@ -297,7 +296,7 @@ class Workspace:
         epochs, stride = (1, 0) if orders is None else (len(orders), orders.strides[0] // 8)
         self.reserve(count + (epochs - 1) * stride, epochs * per_epoch)
         shards = -(-together // shard_size(self.machine.shard, size)) or 1
-        threads = min(threads, shards) if together * self.machine.work >= self.machine.alone else 1
+        threads = min(threads, shards)
         chunk = 1 << 62
         depth = (shards - 1).bit_length()
         if threads > 1:
@@ -307,11 +306,12 @@ class Workspace:
             chunk = 1 << depth
         self.helpers = threads - 1
         self.furnish(threads, depth, 1 if threads == 1 else -(-shards // chunk))
-        self.lent = arrays, orders, rates, self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
+        self.arrays, self.orders, self.rates = arrays, orders, rates
+        self.pointers = self.numpy.array([_address(a) for a in arrays], dtype=self.numpy.int64)
         lanes, block = self.machine.block(size) if arrays else (1, 0)
         _CALL.pack_into(
             self.fields, 0, mode, count, whole, batch, epochs * per_epoch, per_epoch, stride,
-            _address(self.rows if orders is None else orders), _address(self.lent[-1]), block, lanes,
+            _address(self.rows if orders is None else orders), _address(self.pointers), block, lanes,
             groups_at_once(self.machine.parts, lanes), chunk, 0, update,
             0 if rates is None else _address(rates), 0 if rates is None else rates.strides[0] // 8, _address(self.state),
         )  # fmt: skip
@@ -332,8 +332,8 @@ class Workspace:
     def outputs_of(self, count: int) -> Any:
         """What the function returned for each sample of a call, in the order in which they were given."""
         outputs = self.outputs[: count or 1].copy()
-        if (orders := self.lent[1]) is not None:
-            outputs[orders[0]] = outputs.copy()
+        if self.orders is not None:
+            outputs[self.orders[0]] = outputs.copy()
         return outputs
 
     def reserve(self, samples: int, steps: int) -> None:
