@@ -106,22 +106,27 @@ def compiled_programs_are_eager_ones(expression: Expression) -> None:
     assert all(one == loss or math.isclose(one, loss, rel_tol=1e-12, abs_tol=1e-12) for one in program.losses(*rows))
 
 
+def agrees_with_the_engine(program: Program, parameters: list[Value], losses: list[Value], *inputs: Any) -> None:
+    """Whether a program's losses, and the gradient of their mean, are those of losses that the engine has computed."""
+    mean(losses).backward()
+    _, got = program.gradient(*inputs)
+    used = {node.op.name for one in losses for node in graph.topological(one)}
+    for one, expected in zip(program.losses(*inputs).tolist(), losses, strict=True):
+        exact = one == expected.data or (one != one and expected.data != expected.data)
+        assert exact or (not used <= EXACT and math.isclose(one, expected.data, rel_tol=1e-12, abs_tol=1e-12))
+    largest = max(abs(float(p.grad)) for p in parameters)
+    for p, g in zip(parameters, got.tolist(), strict=True):
+        assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
+
+
 def loops_of_compiled_programs_are_eager_ones(seed: int) -> None:
     """The programs of compiler_programs.py: nests, shared weights, strides, recurrences, in batches of several sizes."""
     function, parameters, size = random_program(seed)
     rng = random.Random(seed)
     rows, picks = samples(rng, size, rng.choice([1, 2, 5, 8, 9, 40]))
     losses = [function([Value(x) for x in row], k) for row, k in zip(rows, picks, strict=True)]
-    mean(losses).backward()
     program = compile(function, parameters, cached=False, x=size, k=PICKS)
-    _, got = program.gradient(rows, picks)
-    used = {node.op.name for one in losses for node in graph.topological(one)}
-    for one, expected in zip(program.losses(rows, picks).tolist(), losses, strict=True):
-        exact = one == expected.data or (one != one and expected.data != expected.data)
-        assert exact or (not used <= EXACT and math.isclose(one, expected.data, rel_tol=1e-12, abs_tol=1e-12))
-    largest = max(abs(float(p.grad)) for p in parameters)
-    for p, g in zip(parameters, got.tolist(), strict=True):
-        assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
+    agrees_with_the_engine(program, parameters, losses, rows, picks)
 
 
 def steps_of_compiled_programs_are_eager_ones(seed: int) -> None:
@@ -218,17 +223,9 @@ def programs_folded_with_moving_bounds_are_eager_ones(seed: int) -> None:
     rng = random.Random(seed)
     rows, picks = samples(rng, size, rng.choice([1, 2, 9]))
     losses = [function([Value(x) for x in row], k) for row, k in zip(rows, picks, strict=True)]
-    mean(losses).backward()
     recorded = trace(function, parameters, {"x": (size,), "k": (PICKS,)})
     program = Program(build(recorded, always=True), recorded, parameters, cached=False)
-    _, got = program.gradient(rows, picks)
-    used = {node.op.name for one in losses for node in graph.topological(one)}
-    for one, expected in zip(program.losses(rows, picks).tolist(), losses, strict=True):
-        exact = one == expected.data or (one != one and expected.data != expected.data)
-        assert exact or (not used <= EXACT and math.isclose(one, expected.data, rel_tol=1e-12, abs_tol=1e-12))
-    largest = max(abs(float(p.grad)) for p in parameters)
-    for p, g in zip(parameters, got.tolist(), strict=True):
-        assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
+    agrees_with_the_engine(program, parameters, losses, rows, picks)
 
 
 def programs_for_every_length_are_eager_ones(seed: int) -> None:
@@ -239,16 +236,8 @@ def programs_for_every_length_are_eager_ones(seed: int) -> None:
     rows = [[[rng.uniform(-1, 1) for _ in range(*shape.rest)] for _ in range(n)] for n in lengths]
     picks = [[float(rng.randrange(CHOICES)) for _ in range(PICKS)] for _ in lengths]
     losses = [function([[Value(v) for v in x] for x in row], k) for row, k in zip(rows, picks, strict=True)]
-    mean(losses).backward()
     program = checked(compile(function, parameters, cached=False, x=shape, k=PICKS))
-    _, got = program.gradient(rows, picks)
-    used = {node.op.name for one in losses for node in graph.topological(one)}
-    for one, expected in zip(program.losses(rows, picks).tolist(), losses, strict=True):
-        exact = one == expected.data or (one != one and expected.data != expected.data)
-        assert exact or (not used <= EXACT and math.isclose(one, expected.data, rel_tol=1e-12, abs_tol=1e-12))
-    largest = max(abs(float(p.grad)) for p in parameters)
-    for p, g in zip(parameters, got.tolist(), strict=True):
-        assert abs(p.grad - g) <= 1e-11 * largest + 1e-13
+    agrees_with_the_engine(program, parameters, losses, rows, picks)
 
 
 def switches(expression: Expression, carrier: Callable[[float], Any] = float) -> list[Any]:
