@@ -13,23 +13,22 @@ found fastest for it:
 from __future__ import annotations
 
 import os
-import platform
 import random
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import micrograd_like as mg
-from benchmarks.peers import C, CasADi, Eager, Jax, Micrograd, NumPy, Ours, Task, Torch, c_compiler, entered
-from benchmarks.race import Contestant, Result, duration, race, single_thread, times
+from benchmarks.eager import expression
+from benchmarks.peers import C, CasADi, Eager, Jax, Micrograd, NumPy, Ours, Task, Torch, entered
+from benchmarks.race import Contestant, duration, race, single_thread
+from benchmarks.report import Report, processor, versions
 from micrograd_like.compiler import native
 from micrograd_like.data import load_digits, make_moons
 from micrograd_like.drawing import Plot
@@ -48,44 +47,6 @@ def moons() -> Task:
 def digits(*hidden: int, count: int = DIGITS) -> Task:
     samples = [sample for part in load_digits() for sample in part][:count]
     return Task((64, *hidden, 10), np.array([x for x, _ in samples]), np.eye(10)[[y for _, y in samples]])
-
-
-class Report:
-    """Tables, printed and kept as Markdown."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.goals: list[tuple[str, str, float]] = []  # (workload, against, how many times as fast)
-
-    def say(self, text: str = "") -> None:
-        print(text, flush=True)
-        self.lines.append(text)
-
-    def table(self, title: str, results: dict[str, Result], unit: str) -> None:
-        """A race's results; the first row is ours."""
-        self.say(f"\n### {title}\n")
-        rows = [
-            (name, duration(r.seconds), times(r.ratio), f"{r.low:.3g} – {r.high:.3g}") for name, r in results.items()
-        ]
-        self.grid(["", f"per {unit}", "compiled is faster", "half of the rounds"], rows)
-
-    def grid(self, heads: list[str], rows: list[tuple[str, ...]]) -> None:
-        """A table in Markdown, its columns aligned."""
-        widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-        for row in (heads, ["-" * w for w in widths], *rows):
-            self.say("| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |")
-
-    def short(self) -> None:
-        """All goals; those where another is faster say so."""
-        lost = lambda ratio: f"**{times(ratio)}: slower**" if ratio < 1 else times(ratio)  # noqa: E731
-        self.grid(
-            ["workload", "against", "compiled is faster"],
-            [(workload, against, lost(ratio)) for workload, against, ratio in self.goals],
-        )
-
-    def goal(self, workload: str, results: dict[str, Result], names: dict[str, str] | None = None) -> None:
-        for name, result in list(results.items())[1:]:
-            self.goals.append((workload, (names or {}).get(name, name), result.ratio))
 
 
 def contest(peers: dict[str, Any], make: Callable[[Any], Callable[[], object]], units: int) -> dict[str, Contestant]:
@@ -161,20 +122,7 @@ def small(report: Report) -> None:
     chains = mg.compile(lambda x, y: mg.mse_loss(model(x), y), model.parameters(), cached=False, x=4, y=4)
     theta, step = chains.theta(), chains.bind(x, y)
     first, second = mg.Value(-4.0), mg.Value(2.0)
-
-    def expression() -> Any:
-        a, b = first, second
-        c = a + b
-        d = a * b + b**3
-        c += c + 1
-        c += 1 + c + (-a)
-        d += d * 2 + (b + a).relu()
-        d += 3 * d + (b - a).relu()
-        e = c - d
-        f = e**2
-        return f / 2.0 + 10.0 / f
-
-    example = mg.compile(expression, [first, second], cached=False)
+    example = mg.compile(lambda: expression(first, second), [first, second], cached=False)
     turns = 100_000
     results = race({
         "SimpleChains' network, 10,000 samples": Contestant(lambda: step(theta)),
@@ -393,26 +341,6 @@ def picture(curves: Curves, peak: float) -> Plot:
         ax.yaxis.set_major_formatter(plain)
         ax.spines[["top", "right"]].set_visible(False)
         return Plot(figure)
-
-
-def versions() -> str:
-    found = []
-    for package in ("micrograd_like", "llvmlite", "numpy", "jax", "torch", "casadi", "micrograd"):
-        try:
-            found.append(f"{package} {metadata.version(package)}")
-        except metadata.PackageNotFoundError:
-            continue
-    if compiler := c_compiler():
-        version = subprocess.run([compiler, "-dumpfullversion"], capture_output=True, text=True, check=False).stdout
-        found.append(f"{Path(compiler).name} {version.strip()}")
-    return ", ".join(found)
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    named = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return named or platform.processor() or platform.machine()
 
 
 def main(write: Path | None = None) -> None:

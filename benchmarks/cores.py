@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.compiled import Report, digits, processor, versions
+from benchmarks.compiled import digits
 from benchmarks.peers import RATE, Jax, NumPy, Task, Torch, entered
 from benchmarks.race import Contestant, Result, duration, race, times
+from benchmarks.report import Report, processor, versions
 from micrograd_like.compiler import native
 from micrograd_like.drawing import Plot, house_style
 from micrograd_like.jobs import cores

@@ -28,19 +28,22 @@ from micrograd_like.graph import topological
 ROUNDS = 9
 
 
+def expression(a: Any, b: Any) -> Any:
+    """The expression of micrograd's README."""
+    c = a + b
+    d = a * b + b**3
+    c += c + 1
+    c += 1 + c + (-a)
+    d += d * 2 + (b + a).relu()
+    d += 3 * d + (b - a).relu()
+    e = c - d
+    f = e**2
+    return f / 2.0 + 10.0 / f
+
+
 def readme(engine: Any, network: Any) -> Callable[[], Any]:
     def step() -> Any:
-        a, b = engine.Value(-4.0), engine.Value(2.0)
-        c = a + b
-        d = a * b + b**3
-        c += c + 1
-        c += 1 + c + (-a)
-        d += d * 2 + (b + a).relu()
-        d += 3 * d + (b - a).relu()
-        e = c - d
-        f = e**2
-        g = f / 2.0
-        g += 10.0 / f
+        g = expression(engine.Value(-4.0), engine.Value(2.0))
         g.backward()
         return g
 

@@ -16,7 +16,6 @@ import importlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,9 +24,9 @@ from typing import Any
 import numpy as np
 
 import micrograd_like as mg
-from benchmarks.compiled import Report, processor, versions
-from benchmarks.peers import c_compiler
+from benchmarks.peers import built
 from benchmarks.race import Contestant, Result, race
+from benchmarks.report import Report, processor, versions
 from micrograd_like.transformer import GPT, next_token_loss
 
 TOKENS, BLOCK, WIDTH, HEADS = 27, 16, 16, 4
@@ -109,16 +108,7 @@ class C:
     SOURCE = Path(__file__).with_name("gpt.c")
 
     def __init__(self, texts: Texts) -> None:
-        compiler = c_compiler()
-        if compiler is None:
-            raise ImportError("no C compiler")
-        options = ["-O3", "-march=native", "-ffast-math", "-w", "-fPIC"]
-        with tempfile.TemporaryDirectory() as folder:
-            code, library = str(Path(folder) / "gpt.o"), str(Path(folder) / "gpt.so")
-            subprocess.run([compiler, *options, "-c", str(self.SOURCE), "-o", code], check=True)
-            # Linked without -ffast-math, which would switch off subnormal numbers for everybody in this process.
-            subprocess.run([compiler, "-shared", code, "-o", library, "-lm"], check=True)
-            self.library = ctypes.CDLL(library)
+        self.library = built(self.SOURCE)
         pointer, count = ctypes.c_void_p, ctypes.c_long
         self.library.gradient.restype = self.library.train.restype = ctypes.c_double
         self.library.gradient.argtypes = [*[pointer] * 4, count, pointer]
@@ -321,7 +311,3 @@ def main() -> None:
         report.table(
             f"A step of a program in microgpt's style, collector {'on' if collector else 'off'}", results, "step"
         )
-
-
-if __name__ == "__main__":
-    main()

@@ -397,6 +397,20 @@ def c_compiler() -> str | None:
     return next((path for name in ("gcc", "cc") if (path := shutil.which(name))), None)
 
 
+def built(source: Path, *options: str) -> ctypes.CDLL:
+    """A C file's functions, compiled as fast as they get. Raises ImportError where there is no compiler."""
+    compiler = c_compiler()
+    if compiler is None:
+        raise ImportError("no C compiler")
+    fast = ["-O3", "-march=native", "-ffast-math", "-w", "-fPIC"]
+    with tempfile.TemporaryDirectory() as folder:
+        code, library = str(Path(folder) / "code.o"), str(Path(folder) / "library.so")
+        subprocess.run([compiler, *fast, *options, "-c", str(source), "-o", code], check=True)
+        # Linked without -ffast-math, which would switch off subnormal numbers for everybody in this process.
+        subprocess.run([compiler, "-shared", code, "-o", library, "-lm"], check=True)
+        return ctypes.CDLL(library)
+
+
 class C:
     """`reference.c`, built for the task's network, called by ctypes with addresses that are already known."""
 
@@ -404,21 +418,11 @@ class C:
     SOURCE = Path(__file__).with_name("reference.c")
 
     def __init__(self, task: Task) -> None:
-        compiler = c_compiler()
-        if compiler is None:
-            raise ImportError("no C compiler")
         self.task = task
-        kind = f"-DPENALTY={PENALTY}" if task.hinge else "-DCROSS_ENTROPY"
-        options = ["-O3", "-march=native", "-ffast-math", "-w", "-fPIC", kind]
-        sizes = f"-DSIZES={','.join(map(str, task.sizes))}"
+        options = [f"-DPENALTY={PENALTY}" if task.hinge else "-DCROSS_ENTROPY"]
         if max(task.sizes) > 2048:
             options.append(f"-DMOST={max(task.sizes) + 1}")
-        with tempfile.TemporaryDirectory() as folder:
-            code, library = str(Path(folder) / "reference.o"), str(Path(folder) / "reference.so")
-            subprocess.run([compiler, *options, sizes, "-c", str(self.SOURCE), "-o", code], check=True)
-            # Linked without -ffast-math, which would switch off subnormal numbers for everybody in this process.
-            subprocess.run([compiler, "-shared", code, "-o", library, "-lm"], check=True)
-            self.library = ctypes.CDLL(library)
+        self.library = built(self.SOURCE, *options, f"-DSIZES={','.join(map(str, task.sizes))}")
         pointer, number, size = ctypes.c_void_p, ctypes.c_double, ctypes.c_long
         self.library.gradient.restype = self.library.peak.restype = number
         self.library.gradient.argtypes = [pointer, pointer, size, pointer, pointer]
