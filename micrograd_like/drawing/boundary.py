@@ -128,5 +128,5 @@ def plot_regions(stages: Mapping[str, Regions], title: str = "") -> Plot:
             axes.set_xlabel(f"{stage.right} of {len(stage.samples)} right", loc="left")
         for axes in places:
             axes.remove()
-        figure.supxlabel("● class above 0     ■ the other     tint: what the network says there", fontsize=SMALL)
+        figure.supxlabel("● class above 0 · ■ the other · tint: what the network says there", fontsize=SMALL)
     return Plot(figure, "; ".join(f"{name}: {s.right} of {len(s.samples)} right" for name, s in stages.items()) + ".")

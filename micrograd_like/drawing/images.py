@@ -215,7 +215,7 @@ def plot_pictures(names: Sequence[str], kinds: Sequence[Pictures], shape: tuple[
                 axes.grid(False)
                 axes.spines[:].set_visible(True)
                 if not any(values) or all(abs(x) < limit / SEEN for x in values):
-                    small = f"within about\n±{max(map(abs, values)):.2g}" if any(values) else "all 0"
+                    small = with_minus(f"within about\n±{max(map(abs, values)):.2g}") if any(values) else "all 0"
                     axes.text(0.5, 0.5, small, transform=axes.transAxes, ha="center", va="center")
                     axes.spines[:].set_linestyle(":")
                     continue
