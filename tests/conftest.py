@@ -4,9 +4,14 @@ And the compiler's tests keep no machine code on disk.
 """
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# In the background of a script Ctrl-C is ignored, which the tests' children would inherit, and be deaf to it.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SLOW_MACHINES_ARE_FINE = [HealthCheck.too_slow]
 settings.register_profile(

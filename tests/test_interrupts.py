@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from interrupts import CASES, check, interrupted
 
@@ -42,3 +46,9 @@ def test_every_instruction_is_reached_once() -> None:
     assert size > 100
     assert [interrupted(call, at, everywhere=True) for at in (0, 1, size - 1, size)] == [0, 1, size - 1, size]
     assert 0 < interrupted(call, None, everywhere=False) < size
+
+
+def test_ctrl_c_is_heard_where_a_script_has_started_the_tests_in_its_background() -> None:
+    child = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); import conftest; signal.raise_signal(signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", child], cwd=Path(__file__).parent, capture_output=True, text=True)
+    assert done.stderr.endswith("KeyboardInterrupt\n")
