@@ -30,10 +30,10 @@ SIZES = [*range(1, 20), 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 200, 255, 25
 
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shards of four samples, and helpers for every batch that has two."""
+    """The smallest shards that there can be, of a vector's length, and helpers for every batch that has two."""
     monkeypatch.setattr(shards, "LEAST_WORK", 1)
     monkeypatch.setattr(shards, "LEAST_SHARE", 0)
-    monkeypatch.setattr(shards, "LEAST", 4)
+    monkeypatch.setattr(shards, "LEAST", native.width())
     monkeypatch.setattr(mg.Program, "alone", 0)
 
 
@@ -261,7 +261,8 @@ def test_small_calls_stay_on_one_core(invited: list[int]) -> None:
 
 
 def test_no_more_helpers_are_asked_for_than_there_are_shards(case: Case, invited: list[int]) -> None:
-    case.program.gradient(case.x[:9], case.y[:9], n_jobs=100)
+    count = 3 * native.width()
+    case.program.gradient(case.x[:count], case.y[:count], n_jobs=100)
     assert invited == [2]
 
 
@@ -274,6 +275,40 @@ def test_many_threads_call_one_program_at_once(case: Case) -> None:
 
     with ThreadPoolExecutor(6) as pool:
         assert all(pool.map(call, range(200)))
+
+
+def test_where_threads_meet_stays_in_its_place_when_a_call_needs_more(case: Case) -> None:
+    """A helper that comes late, after its call, still looks there whether the call is over."""
+    places, calls = set(), []
+    for n in (40, 129, 300):
+        case.program.gradient(case.x[:n], case.y[:n], n_jobs=4)
+        (space,) = case.program._machine.free
+        places.add(space.meeting.__array_interface__["data"][0])
+        calls.append(space.calls)
+    assert len(places) == 1
+    assert calls == [1, 2, 3]  # no number stands for two calls
+
+
+def test_a_helper_that_comes_into_a_later_call_leaves_it_alone(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [40, 65, 129, 300]
+    expected = [bits(*case.program.gradient(case.x[:n], case.y[:n])) for n in sizes]
+    late: list[Callable[[], object]] = []
+
+    class Late:
+        """Helpers who come one call late, together with those of that call."""
+
+        def invite(self, tasks: Sequence[Callable[[], object]]) -> None:
+            for task in (*late, *tasks):
+                pool.submit(task)
+            late[:] = tasks
+
+    monkeypatch.setattr(jobs, "helpers", Late)
+    for _ in range(40):
+        case.program._machine.free.clear()  # so that the memory of a call grows from one size to the next
+        with ThreadPoolExecutor(8) as pool:
+            for n, one_thread in zip(sizes, expected, strict=True):
+                assert bits(*case.program.gradient(case.x[:n], case.y[:n], n_jobs=4)) == one_thread
+        late.clear()
 
 
 def test_a_forked_child_has_helpers_of_its_own() -> None:

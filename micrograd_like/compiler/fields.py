@@ -13,7 +13,7 @@ CALL = (
 )  # fmt: skip
 FIELDS = (
     *CALL, "params", "shared", "consts", "tables", "gradient", "outputs", "losses", "desks", "results", "meeting",
-    "values", "data_offset", "type_offset", "number_offset", "float_type",
+    "arrivals", "values", "data_offset", "type_offset", "number_offset", "float_type",
 )  # fmt: skip
 COUNTS = frozenset((
     "mode", "samples", "whole", "batch", "steps", "steps_per_epoch", "stride", "lanes", "most", "chunk", "call",

@@ -21,7 +21,7 @@ from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.fields import CALL, FIELDS, TRAIN
 from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
-from micrograd_like.compiler.shards import ARRIVED, CHUNKS, MOST_CHUNKS, room, shard_size, smallest_shard
+from micrograd_like.compiler.shards import CHUNKS, MEETING, MOST_CHUNKS, room, shard_size, smallest_shard
 from micrograd_like.compiler.steps import padded, step_module
 from micrograd_like.compiler.trace import LENGTH
 from micrograd_like.engine import Value
@@ -110,7 +110,8 @@ class Workspace:
         self.shared = self.aligned(parts.shared.slots)
         self.frames = max(frames_size(parts, lanes) for lanes in machine.shapes)
         self.desks: list[list[Any]] = []
-        self.results = self.meeting = self.rows = self.outputs = self.losses = numpy.empty(0)
+        self.results = self.arrivals = self.rows = self.outputs = self.losses = numpy.empty(0)
+        self.meeting = self.aligned(MEETING)
         self.calls = 0  # in which others could help
         # What the fields point to: the samples, with the addresses of their arrays, their orders, an optimizer's rates.
         self.arrays: list[Any] = []
@@ -123,6 +124,7 @@ class Workspace:
         for name in ("params", "shared"):
             self.set(name, _address(getattr(self, name)))
         self.set("gradient", _address(self.sums))
+        self.set("meeting", _address(self.meeting))
         for name in ("consts", "tables", "values"):
             self.set(name, _address(getattr(machine, name)))
         if machine.places is not None:
@@ -149,9 +151,9 @@ class Workspace:
         if len(self.results) < (chunks - 1) * size:
             self.results = self.aligned((chunks - 1) * size)
             self.set("results", _address(self.results))
-        if len(self.meeting) < ARRIVED + chunks and threads > 1:
-            self.meeting, self.calls = self.aligned(ARRIVED + chunks).view(self.numpy.int64), 0
-            self.set("meeting", _address(self.meeting))
+        if len(self.arrivals) < chunks and threads > 1:
+            self.arrivals = self.aligned(chunks)
+            self.set("arrivals", _address(self.arrivals))
 
     def aligned(self, count: int) -> Any:
         """So many zeros, from the beginning of a line of the cache on."""

@@ -26,11 +26,11 @@ from micrograd_like.compiler.trace import LENGTH
 EIGHT = "<8 x double>"
 LEAST_WORK = 1 << 18  # scalar operations of a shard, some tens of microseconds, beside which its fixed cost is nothing
 LEAST_SHARE = 128  # of them for each number that has to be added afterwards
-LEAST, MOST = 32, 1 << 16  # samples in a smallest shard
+LEAST, MOST = 32, 1 << 16  # samples in a smallest shard: whole vectors, as a block writes whole ones
 GROWS = (8, 32)  # smallest shards, beyond which a batch is cut into shards of twice, and of four times that size
 CHUNKS = 4  # for each thread, so that no one has much to wait for
 MOST_CHUNKS = 1 << 16
-TICKET, OPENED, CLOSED, INSIDE, FINISHED, ARRIVED = range(0, 48, 8)  # places in a meeting, each in a line of its own
+TICKET, OPENED, CLOSED, INSIDE, FINISHED, MEETING = range(0, 48, 8)  # places in a meeting, each in a line of its own
 OVER = -1
 TURNS, PATIENCE = 4096, 1 << 15  # looks before others may run; how often those may run before a helper goes home
 
@@ -140,7 +140,7 @@ def wait(w: Entry, place: str, number: str, predicate: str = "eq") -> str:
     """Turn round for as long as what lies there is that number ("ne": is not); soon let others run meanwhile."""
 
     def look(values: Sequence[str]) -> tuple[str, list[str]]:
-        now = w.put(f"load atomic i64, ptr {place} acquire, align 8")
+        now = w.put(f"load atomic i64, ptr {place} seq_cst, align 8")
         waiting = w.is_so(predicate, now, number)
         w.when(w.both(waiting, w.is_so("ugt", values[0], TURNS)), lambda: others(w))
         return waiting, [w.integers_of("add", values[0], 1), now]
@@ -301,7 +301,7 @@ def _chunks(w: Entry, parts: Parts) -> str:
 
     `before`: the number of the last step before this call's first one.
     """
-    chunk, meeting, results, gradient = w.fields("chunk", "meeting", "results", "gradient")
+    chunk, meeting, arrivals, results, gradient = w.fields("chunk", "meeting", "arrivals", "results", "gradient")
     ticket = w.at("i64", meeting, TICKET)
 
     def result(k: str) -> str:
@@ -347,7 +347,7 @@ def _chunks(w: Entry, parts: Parts) -> str:
             left = w.integers_of("and", node, -2)
             low = w.integers_of("shl", left, level)
             high = w.integers_of("shl", w.integers_of("add", left, 1), level)
-            counter = w.at("i64", meeting, w.integers_of("add", high, ARRIVED))
+            counter = w.at("i64", arrivals, high)
             seen = w.put(f"atomicrmw add ptr {counter}, i64 1 acq_rel, align 8")
             is_second = w.is_so("eq", w.integers_of("and", seen, 1), 1)
             w.when(is_second, lambda: _plus(w, parts, result(low), result(high)))
@@ -364,7 +364,8 @@ def _chunks(w: Entry, parts: Parts) -> str:
 def _help(w: Entry, parts: Parts) -> str:
     """What another thread calls: take chunks of each step of that call, until it is over.
 
-    It goes home at once where the call is over, and soon where it does not begin.
+    It goes home at once where the call is over, and soon where it does not begin. As it may come late, into a later call,
+    a meeting's memory never moves, and nothing else is looked at before it is known that the call has begun.
     """
     desks, meeting = w.fields("desks", "meeting")
     desk = w.at("i64", desks, w.integers_of("mul", "%thread", 3))
