@@ -59,9 +59,20 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
                 data = other = float(other)
             else:
                 return self.__record__(op, (self, other))
-            return record(op, self, other, quick(self.data, data))
+            data = quick(self.data, data)
         except OverflowError:
             return self.__record__(op, (self, other))
+        node = _new(Value)  # as `record`, without the call
+        node.data = data
+        node.grad = 0
+        node.label = ""
+        node.op = op
+        node.left = self
+        node.right = other
+        node._mark = None
+        if (watch := watch_forward) is not None:
+            watch(node)
+        return node
 
     return _named(method, op)
 
@@ -142,9 +153,7 @@ class Value:
 
     def backward(self) -> None:
         """Add d(self)/d(leaf) to every leaf's `.grad`; inner nodes hold this pass's d(self)/d(node). Linear cost."""
-        order = topological(self)
-        for node in order:
-            node.grad = 0
+        order = topological(self, without_grad=True)
         self.grad = one(self.data) if self.grad is None else self.grad + one(self.data)
         kind, watch = Value, watch_backward
         for node in reversed(order):

@@ -50,13 +50,16 @@ class Vector:
         return Vector, (self.items,)
 
 
-def topological(*roots: Any) -> list[Any]:
-    """The recorded nodes (not the leaves) that the roots depend on, operands before results, each once."""
+def topological(*roots: Any, without_grad: bool = False) -> list[Any]:
+    """The recorded nodes (not the leaves) that the roots depend on, operands before results, each once.
+
+    Where asked for, each has `.grad` 0 afterwards: a loop of its own would fetch all of a large graph once more.
+    """
     with _one_at_a_time:
-        return _topological(roots)
+        return _topological(roots, without_grad)
 
 
-def _topological(roots: tuple[Any, ...]) -> list[Any]:
+def _topological(roots: tuple[Any, ...], without_grad: bool) -> list[Any]:
     # Depth first, the last operand first: so the backward pass, which goes the other way, sums in the program's order.
     # On the stack is the way from a root down to here: nodes whose right operand is done or under way, and for a Vector
     # the iterator over those of its items that still have to be looked at.
@@ -84,19 +87,29 @@ def _topological(roots: tuple[Any, ...]) -> list[Any]:
                 continue
         while True:  # down to where nothing is left to do
             node._mark = walk
-            stack.append(node)
+            if without_grad:
+                node.grad = 0
             right = node.right
             if type(right) is kind:
                 if right._mark is not walk and right.op is not None:
+                    stack.append(node)
                     node = right
                     continue
             elif type(right) is Vector and right._mark is not walk:
                 right._mark = walk
-                stack.append(iter(right.recorded(kind)))
+                stack += (node, iter(right.recorded(kind)))
                 break
-            node = node.left
-            if type(node) is not kind or node._mark is walk or node.op is None:
+            left = node.left
+            if type(left) is kind:
+                if left._mark is not walk and left.op is not None:
+                    stack.append(node)
+                    node = left
+                    continue
+            elif type(left) is Vector and left._mark is not walk:
+                stack.append(node)
                 break
+            order.append(node)
+            break
     return order
 
 
