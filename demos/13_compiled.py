@@ -151,8 +151,23 @@ Read it from the top. The gradient goes from the result to the sum, from the sum
 the neuron's total, where it was positive: that is ReLU's rule. Then the last loops give the parameters their gradients.
 There is chapter 3 again: a weight feels its neuron's gradient times its input, and a bias feels it bare.
 
-What remains is to write these loops, there and back, as instructions for the processor. That is the last stage, and it is
-done by LLVM, which also does it for languages like C and Rust.
+What remains is to write these loops, there and back, as instructions for the processor. The last step of that is done by
+LLVM, which also does it for languages like C and Rust. A program can print all of its stages:
+"""
+
+# %%
+stages = mg.compile(four_neurons, small.parameters(), x=3).stages()
+for stage in stages:
+    print(f"{stage.name:13} {len(stage.text.splitlines()):4} lines: {stage.about}")
+multiply = re.compile(r"\b(v?mulpd|fmul)\b")
+multiplications = [line.strip().expandtabs() for line in stages[-1].text.splitlines() if multiply.search(line)]
+print("\nThe first multiplications of the machine code:", *multiplications[:4], sep="\n")
+
+# %% [markdown]
+"""
+The names of the instructions depend on the processor; `vmulpd`, for instance, is "vector, multiply, packed doubles". An
+instruction multiplies one weight with the same input of several samples, which lie side by side in a wide register (`zmm`
+holds eight numbers, `ymm` four). So a loop over the samples, too, has become short.
 
 ## The digits, from one scalar at a time
 
@@ -505,6 +520,8 @@ assert first_lines[3] == "node[21] = mul(param[12], input[0])", "so the fourth n
 assert "for i in range(4):\n    dp[4*i + 3] += dv[2*i]" in nest.show(back.contributions), (
     "the weights' gradients are loops too"
 )
+assert [stages[0].name, stages[-1].name] == ["trace", "machine code"], "each stage of the compiler can be printed"
+assert multiplications, "down to the multiplications of the machine code"
 assert "for i in range(32):" in of_scalars, "the compiler found the 32 hidden neurons"
 assert "    v[2*i] = p[65*i + 64] + sum(p[65*i + j] * x[j] for j in range(64))" in of_scalars, (
     "and the product of their weights with the picture"
