@@ -32,12 +32,6 @@ class Line:
     bold: bool = False
     anchor: str = "middle"
 
-    def extent(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of the text."""
-        width = measure(self.text, self.size, self.bold)
-        left = self.x - {"middle": width / 2, "start": 0, "end": width}[self.anchor]
-        return left, self.y - 0.75 * self.size, left + width, self.y + 0.22 * self.size
-
 
 @dataclass(slots=True)
 class Place:
