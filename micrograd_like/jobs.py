@@ -1,22 +1,32 @@
-"""How many threads a call may use, in scikit-learn's words (`n_jobs`), and the threads themselves."""
+"""How many cores a call may use, in scikit-learn's words (`n_jobs`), and who computes on them.
+
+Machine code lets go of Python's global lock, so threads share it (`Helpers`). Python itself computes on one core at a time,
+so what is computed in Python is shared by processes (`Crew`).
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from math import ceil
+from multiprocessing.connection import Connection
 from operator import index
 from pathlib import Path
 from queue import SimpleQueue
+from time import perf_counter
 from typing import Any
 
 from micrograd_like.checks import shown
 
 MOST = 1024  # threads: what is asked for beyond it is taken for a mistake
+WORTH = 0.1  # seconds that a crew's first process works before it calls the others: so long a fork is never noticed
 
 
 def threads_for(n_jobs: Any) -> int:
@@ -110,3 +120,99 @@ def helpers() -> Helpers:
 
 if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads
     os.register_at_fork(after_in_child=helpers.cache_clear)
+
+
+class Crew:
+    """Processes that compute one function of many items, with the same results for any number of them.
+
+    The others are forks of this process: they know all that it knew, and nothing but items and results is sent. They are
+    made when the work has taken a while, and end with the `with` block. What a lost one, or one in which an error was
+    raised, should have done is done here. Where a process cannot fork safely there are no others.
+
+    Args:
+        work: a function of an item; what it returns can be pickled.
+        n_jobs: how many processes, as `threads_for` reads it.
+
+    >>> with Crew(abs, n_jobs=2) as crew:
+    ...     crew.map([-1, 2, -3])
+    [1, 2, 3]
+    """
+
+    def __init__(self, work: Callable[[Any], Any], n_jobs: int | None) -> None:
+        self.work = work
+        self.size = threads_for(n_jobs) if forks() else 1
+        self.others: list[tuple[Any, Connection]] = []  # processes, and how to reach them
+        self.worked = 0.0  # seconds
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process, line in self.others:
+            process.kill()  # it only computes, so there is nothing to be tidied
+            line.close()
+        for process, _line in self.others:
+            process.join()
+
+    def map(self, items: Sequence[Any], done: Callable[[int], object] | None = None) -> list[Any]:
+        """Return what `work` makes of each item, in order. `done` is told how many more items are finished."""
+        tell = done or (lambda count: None)
+        found: list[Any] = []
+        while len(found) < len(items) and not self.others:
+            begin = perf_counter()
+            found.append(self.work(items[len(found)]))
+            tell(1)
+            self.worked += perf_counter() - begin
+            if self.size > 1 and self.worked > WORTH:
+                self._fork()
+        return found + self._share(items[len(found) :], tell)
+
+    def _share(self, items: Sequence[Any], tell: Callable[[int], object]) -> list[Any]:
+        # Neighbours often share work, and cost alike: so each takes small runs of them, far apart.
+        run = max(1, len(items) // (8 * self.size))
+        found: list[Any] = [None] * len(items)
+        parts = [[i for i in range(len(items)) if i // run % self.size == k] for k in range(self.size)]
+        asked = [(part, line) for part, (_, line) in zip(parts[1:], self.others, strict=False) if part]
+        for part, line in asked:
+            with suppress(OSError):  # it is lost
+                line.send([items[i] for i in part])
+        for i in parts[0]:
+            found[i] = self.work(items[i])
+            tell(1)
+        for part, line in asked:
+            try:
+                results = line.recv()
+            except (EOFError, OSError):
+                results = [self.work(items[i]) for i in part]
+            for i, result in zip(part, results, strict=True):
+                found[i] = result
+            tell(len(part))
+        return found
+
+    def _fork(self) -> None:
+        context = multiprocessing.get_context("fork")
+        for _ in range(self.size - 1):
+            here, there = context.Pipe()
+            ours = [line for _, line in self.others] + [here]
+            process = context.Process(target=_serve, args=(self.work, there, ours), daemon=True)
+            with warnings.catch_warnings():  # of threads and locks: what is computed here knows of none
+                warnings.simplefilter("ignore")
+                process.start()
+            there.close()
+            self.others.append((process, here))
+
+
+def forks() -> bool:
+    """Whether this process can make forks of itself that compute: macOS's own libraries do not survive it."""
+    able = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    return able and not multiprocessing.current_process().daemon
+
+
+def _serve(work: Callable[[Any], Any], line: Connection, ours: Sequence[Connection]) -> None:
+    """Answer lists of items with lists of results, until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was forked, which ends this one
+    for each in ours:
+        each.close()
+    with suppress(Exception):  # whoever asked finds that no answer comes, and does the work itself
+        while True:
+            line.send([work(item) for item in line.recv()])

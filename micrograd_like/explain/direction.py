@@ -29,6 +29,7 @@ from micrograd_like.explain.report import (
     signed,
 )
 from micrograd_like.ieee import Number, as_float, number
+from micrograd_like.jobs import Crew
 
 _DOUBLINGS = 60  # how far beyond the swept rates the largest helpful one is looked for
 
@@ -308,7 +309,11 @@ class Sweep(Report):
 
 
 def step_sweep(
-    loss: Value, parameters: Parameters, rates: Iterable[Any] | None = None, tolerance: float = 1e-6
+    loss: Value,
+    parameters: Parameters,
+    rates: Iterable[Any] | None = None,
+    tolerance: float = 1e-6,
+    n_jobs: int | None = None,
 ) -> Sweep:
     """Try one step of gradient descent from here with many learning rates: which help, which overshoot, which hurt.
 
@@ -317,7 +322,8 @@ def step_sweep(
     The theory beside it, 2/curvature, takes the loss for a parabola along its gradient.
 
     Costs a gradient per rate and an evaluation per bisection. `rates` are 2^-10 to 2^4 times 1/curvature by default (or
-    times 1, where the curvature is not positive).
+    times 1, where the curvature is not positive). `n_jobs` processes share the rates, as in `explain_step`; the bisection
+    is one process's.
 
     >>> w = Value(3.0, label="w")
     >>> report = step_sweep(w * w, [w], [0.25, 0.75, 1.5])
@@ -345,18 +351,22 @@ def step_sweep(
     exact = {lr: in_carrier(number(check_positive("every rate", lr)), size) for lr in tried}
     if not exact:
         raise ValueError("expected at least one learning rate, got none")
-    found = []
-    for lr in sorted(exact.values()):
+
+    def step(lr: Number) -> Rate:
         values = line.at(lr)
         here = backward(values)
         slope = sum(here[slot] * d for slot, d in direction.items())
         after = values[replay.roots[0]]
-        found.append(Rate(lr, after, after - loss.data, -lr * size, slope))
+        return Rate(lr, after, after - loss.data, -lr * size, slope)
+
+    with Crew(step, n_jobs if type(loss.data) is float else 1) as crew:
+        found = crew.map(sorted(exact.values()))
+    losses = {rate.lr: rate.after for rate in found}
 
     def helps(lr: Number) -> bool:
-        return bool(line.look(lr).loss < loss.data)
+        return bool((losses[lr] if lr in losses else line.at(lr)[replay.roots[0]]) < loss.data)
 
-    largest = _largest(helps, [rate.lr for rate in found], tolerance)
+    largest = _largest(helps, list(losses), tolerance)
     return Sweep(loss.data, tuple(found), largest, curvature, tolerance)
 
 

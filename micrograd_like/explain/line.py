@@ -19,8 +19,10 @@ from micrograd_like import ieee
 from micrograd_like.explain.exact import FINEST, NotPolynomialError, Polynomial, roots
 from micrograd_like.explain.replay import Backward, Replay, operation, run
 from micrograd_like.ieee import Number
+from micrograd_like.jobs import Crew
 
 _SHORTEST = 1e-12  # a piece of the line shorter than this is not cut further
+_TOGETHER = 64  # panels whose rates are in memory at a time
 _MOST_NODES = 64  # Gauss–Legendre nodes on a piece, before it is halved instead
 
 
@@ -85,6 +87,14 @@ class Line:
         values = self.at(t) if values is None else values
         switches = [s for quantities, fetch in self._switching for s in quantities(*fetch(values))]
         return Look(t, values[self.replay.roots[0]], switches)
+
+    def rates(self, t: Number) -> tuple[Look, dict[int, Number]]:
+        """The look at a position, and the rate at which each parameter changes the loss there. Costs a gradient."""
+        values = self.at(t)
+        adjoints = self.backward(values)
+        look = self.look(t, values)
+        defined = 1 if math.isfinite(look.loss) else math.nan  # where there is no loss there is no rate either
+        return look, {slot: adjoints[slot] * delta * defined for slot, delta in self.delta.items()}
 
     def kinks(self, points: Sequence[Number]) -> list[Number]:
         """The positions between the first and the last point where something switches, in ascending order.
@@ -178,30 +188,32 @@ def shares(
     end: Number,
     tolerance: float,
     budget: int,
-    after_each: Callable[[], Any] | None = None,
+    n_jobs: int | None = None,
+    done: Callable[[int], object] | None = None,
 ) -> Shares:
     """The integral of each parameter's gradient along the line, from the loss `start` to the loss `end`.
 
     A piecewise polynomial of fractions is integrated exactly. Else the line is cut where something switches, and on each
     piece the number of Gauss–Legendre nodes is doubled until the integrals add up to the piece's change, and none moves
     any more, within the tolerance times the larger of the change and its prediction. When the switches are too many for
-    the budget (a number of gradient evaluations), a composite rule of equal pieces is used instead. `after_each` is
-    called after each evaluation.
+    the budget (a number of gradient evaluations), a composite rule of equal pieces is used instead. `done` is told how many
+    more evaluations are finished. Processes (`n_jobs`) share the nodes, where all numbers are floats.
     """
     try:
         return _exact_shares(line)
     except NotPolynomialError:
         if any(isinstance(x, Fraction) for x in line.delta.values()):
             line, start, end = line.on_floats(), ieee.as_float(start), ieee.as_float(end)
-    quadrature = _Quadrature(line, after_each)
-    predicted = sum(quadrature.at(0 * start)[1].values())
-    scale = max(abs(end - start), abs(predicted))
-    rounding = 1e-14 if type(end) is float else 0.0
-    target = max(tolerance * scale, rounding * (abs(start) + abs(end)))
-    first, last = line.look(0 * start), line.look(0 * start + 1)
-    if sum(map(_cross, first.switches, last.switches)) > budget // 16:
-        return quadrature.composite(first, last, budget // 2)
-    return quadrature.adaptive(first, last, target, budget)
+    with Crew(line.rates, n_jobs if type(end) is float else 1) as crew:
+        quadrature = _Quadrature(line, crew, done)
+        predicted = sum(quadrature.at([0 * start])[0][1].values())
+        scale = max(abs(end - start), abs(predicted))
+        rounding = 1e-14 if type(end) is float else 0.0
+        target = max(tolerance * scale, rounding * (abs(start) + abs(end)))
+        first, last = line.look(0 * start), line.look(0 * start + 1)
+        if sum(map(_cross, first.switches, last.switches)) > budget // 16:
+            return quadrature.composite(first, last, budget // 2)
+        return quadrature.adaptive(first, last, target, budget)
 
 
 def _exact_shares(line: Line) -> Shares:
@@ -220,43 +232,47 @@ def _exact_shares(line: Line) -> Shares:
 class _Quadrature:
     """Gauss–Legendre integrals of every parameter's gradient along a line."""
 
-    def __init__(self, line: Line, after_each: Callable[[], Any] | None) -> None:
+    def __init__(self, line: Line, crew: Crew, done: Callable[[int], object] | None) -> None:
         self.line = line
-        self.after_each = after_each
+        self.crew = crew
+        self.done = done
         self.evaluations = 0
         self.highest: Number = 0
 
-    def at(self, t: Number) -> tuple[Look, dict[int, Number]]:
-        """The look at a position, and the rate at which each parameter changes the loss there."""
-        values = self.line.at(t)
-        adjoints = self.line.backward(values)
-        self.evaluations += 1
-        if self.after_each is not None:
-            self.after_each()
-        look = self.line.look(t, values)
-        if not abs(look.loss) <= self.highest and self.highest == self.highest:  # once nan, always nan
-            self.highest = abs(look.loss)
-        defined = 1 if math.isfinite(look.loss) else math.nan  # where there is no loss there is no rate either
-        return look, {slot: adjoints[slot] * delta * defined for slot, delta in self.line.delta.items()}
+    def at(self, positions: Sequence[Number]) -> list[tuple[Look, dict[int, Number]]]:
+        """The look at each position, and the rate at which each parameter changes the loss there."""
+        found = self.crew.map(positions, self.done)
+        self.evaluations += len(found)
+        for look, _ in found:
+            if not abs(look.loss) <= self.highest and self.highest == self.highest:  # once nan, always nan
+                self.highest = abs(look.loss)
+        return found
 
-    def integral(self, a: Look, b: Look, nodes: int) -> tuple[dict[int, Number], list[Look]]:
-        """Each parameter's share of the piece from a to b, and the looks at the nodes."""
-        found, looks = dict.fromkeys(self.line.delta, 0 * b.loss), []
-        half = (b.t - a.t) / 2
-        for position, weight in gauss_legendre(nodes, b.loss):
-            look, rates = self.at(a.t + half * (1 + position))
-            looks.append(look)
-            for slot, rate in rates.items():
-                found[slot] += half * weight * rate
-        return found, looks
+    def integrals(self, pieces: Sequence[tuple[Look, Look]], nodes: int) -> list[tuple[dict[int, Number], list[Look]]]:
+        """Each parameter's share of every piece, and the looks at the piece's nodes."""
+        rule = gauss_legendre(nodes, pieces[0][1].loss)
+        halves = [(b.t - a.t) / 2 for a, b in pieces]
+        positions = [a.t + half * (1 + x) for (a, _), half in zip(pieces, halves, strict=True) for x, _ in rule]
+        seen = iter(self.at(positions))
+        shares = []
+        for (_, b), half in zip(pieces, halves, strict=True):
+            found, looks = dict.fromkeys(self.line.delta, 0 * b.loss), []
+            for (_, weight), (look, rates) in zip(rule, seen, strict=False):
+                looks.append(look)
+                for slot, rate in rates.items():
+                    found[slot] += half * weight * rate
+            shares.append((found, looks))
+        return shares
 
     def composite(self, a: Look, b: Look, panels: int) -> Shares:
         """Two nodes on each of so many equal panels: errors where something switches, which the residual shows."""
         total = dict.fromkeys(self.line.delta, 0 * b.loss)
         ends = [Look(a.t + (b.t - a.t) * i / panels, b.loss, []) for i in range(panels + 1)]
-        for low, high in pairwise(ends):
-            for slot, share in self.integral(low, high, 2)[0].items():
-                total[slot] += share
+        pieces = list(pairwise(ends))
+        for first in range(0, panels, _TOGETHER):
+            for shares, _ in self.integrals(pieces[first : first + _TOGETHER], 2):
+                for slot, share in shares.items():
+                    total[slot] += share
         return Shares(total, [], "composite", self.evaluations, self.highest)
 
     def adaptive(self, a: Look, b: Look, target: Number, budget: int) -> Shares:
@@ -269,7 +285,7 @@ class _Quadrature:
             found: dict[int, Number] | None = None
             nodes = 2
             while True:
-                previous, (found, looks) = found, self.integral(low, high, nodes)
+                previous, ((found, looks),) = found, self.integrals([(low, high)], nodes)
                 error = high.loss - low.loss - sum(found.values())
                 settled = previous is not None and all(abs(found[s] - previous[s]) <= target for s in found)
                 if (settled and abs(error) <= target) or self.evaluations >= budget or error != error:

@@ -85,7 +85,7 @@ class Paths(Report):
     def __init__(self, loss: Value, parameter: Value | str) -> None:
         replay = Replay(check_loss(loss))
         self.loss = loss
-        self.parameter = find(replay, parameter)
+        self.parameter = find(replay.slots, parameter)
         self._replay = replay
         self._edges: dict[int, list[tuple[int, Number]]] = {}  # slot → (slot of the user, derivative)
         root, base = replay.roots[0], replay.base

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from html import escape
@@ -19,7 +19,6 @@ from micrograd_like.checks import instance, listed, whole_number
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.drawing.text import elided, visible
 from micrograd_like.engine import Value
-from micrograd_like.explain.replay import Replay
 from micrograd_like.ieee import Number
 from micrograd_like.nn import Module
 
@@ -240,17 +239,17 @@ def named(parameters: Parameters) -> dict[str, Value]:
     return dict(pairs)
 
 
-def find(replay: Replay, parameter: Value | str) -> Value:
-    """The node meant by a Value, or by the label of one that the loss depends on.
+def find(nodes: Collection[Value], parameter: Value | str) -> Value:
+    """The node meant by a Value, or by the label of one of those that the loss depends on.
 
     Raises:
         TypeError: it is neither a Value nor a text.
         ValueError: no node has that label, or several; or the Value was computed in another graph.
     """
     if isinstance(parameter, str):
-        labelled = [node for node in replay.slots if node.label == parameter]
+        labelled = [node for node in nodes if node.label == parameter]
         if len(labelled) != 1:
-            labels = sorted({node.label for node in replay.slots if node.label})
+            labels = sorted({node.label for node in nodes if node.label})
             hint = ", ".join(difflib.get_close_matches(parameter, labels, n=3) or labels[:3])
             raise ValueError(
                 f"expected the label of one node that the loss depends on, got {parameter!r:.60}, which "
@@ -258,6 +257,6 @@ def find(replay: Replay, parameter: Value | str) -> Value:
             )
         return labelled[0]
     instance("a parameter", parameter, Value, "a Value or a label")
-    if parameter.op is not None and parameter not in replay.slots:
+    if parameter.op is not None and parameter not in nodes:
         raise ValueError(f"{name_of(parameter)} was computed in another graph: the loss does not use it")
     return parameter

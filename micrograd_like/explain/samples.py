@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from micrograd_like import graph
 from micrograd_like.checks import listed
 from micrograd_like.drawing.figure import Plot
 from micrograd_like.engine import Value
@@ -12,6 +13,7 @@ from micrograd_like.explain.canvas import BARS, named_bars
 from micrograd_like.explain.replay import Backward, Replay
 from micrograd_like.explain.report import Report, Table, check_loss, find, name_of, rest, show, signed
 from micrograd_like.ieee import Number
+from micrograd_like.jobs import Crew
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,16 @@ class SampleShares(Report):
         return named_bars(self.title, [(sample.name, sample.gradient) for sample in found], pulls)
 
 
-def sample_shares(losses: Iterable[Value], parameter: Value | str, names: Sequence[str] | None = None) -> SampleShares:
+def sample_shares(
+    losses: Iterable[Value],
+    parameter: Value | str,
+    names: Sequence[str] | None = None,
+    n_jobs: int | None = None,
+) -> SampleShares:
     """Split a parameter's gradient over the samples: how each sample's loss pulls on it.
 
     `names` are the samples' names, their numbers by default. Costs a walk over each sample's graph and, through what
-    depends on the parameter, a gradient.
+    depends on the parameter, a gradient. `n_jobs` processes share the samples, as in `explain_step`.
 
     >>> w = Value(1.0, label="w")
     >>> shares = sample_shares([(w - target) ** 2 for target in (0.0, 3.0)], w)
@@ -110,12 +117,15 @@ def sample_shares(losses: Iterable[Value], parameter: Value | str, names: Sequen
     )
     if len(names) != len(losses):
         raise ValueError(f"expected as many names as losses, got {len(names)} and {len(losses)}")
-    everything = Replay(*losses)
-    node = find(everything, parameter)
-    found = []
-    for name, loss in zip(names, losses, strict=True):
-        replay = Replay(loss)
+    node = find(dict.fromkeys(graph.nodes(*losses)), parameter)
+
+    def pull(i: int) -> Number:
+        replay = Replay(losses[i])
         slot = replay.slots.get(node)
-        gradient = 0 if slot is None else Backward(replay, [slot])(replay.base)[slot]
-        found.append(SampleShare(name, loss.data, gradient))
-    return SampleShares(name_of(node), tuple(found))
+        return 0 if slot is None else Backward(replay, [slot])(replay.base)[slot]
+
+    floats = all(type(loss.data) is float for loss in losses)
+    with Crew(pull, n_jobs if floats else 1) as crew:
+        pulls = crew.map(range(len(losses)))
+    samples = zip(names, losses, pulls, strict=True)
+    return SampleShares(name_of(node), tuple(SampleShare(name, loss.data, g) for name, loss, g in samples))

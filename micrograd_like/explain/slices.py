@@ -229,7 +229,7 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
             that label, the Value was computed in another graph, or the graph is out of date.
     """
     replay = Replay(check_loss(loss))
-    node = find(replay, parameter)
+    node = find(replay.slots, parameter)
     if span is not None:
         span = in_carrier(number(check_positive("span", span)), node.data)
     points = whole_number("points", points, at_least=3, at_most=MOST)
@@ -354,7 +354,7 @@ def loss_contour(
             not depend on, or as for `loss_slice`.
     """
     replay = Replay(check_loss(loss))
-    parameters = [find(replay, first), find(replay, second)]
+    parameters = [find(replay.slots, first), find(replay.slots, second)]
     check_positive("span", span)
     points = whole_number("points", points, at_least=2, at_most=MOST)
     steps = check_count("steps", steps)

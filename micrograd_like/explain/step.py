@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import isfinite
@@ -37,6 +37,7 @@ from micrograd_like.explain.report import (
     signed,
 )
 from micrograd_like.ieee import Number, as_float, number
+from micrograd_like.jobs import Crew
 from micrograd_like.optim import Optimizer
 
 
@@ -345,6 +346,7 @@ def explain_step(
     tolerance: float = 1e-9,
     budget: int | None = None,
     progress: bool | None = None,
+    n_jobs: int | None = None,
 ) -> StepReport:
     """Explain what a step -lr · gradient would do to a recorded loss, and what each parameter's part in it is.
 
@@ -363,6 +365,10 @@ def explain_step(
         tolerance: how exactly the shares are to add up, relative to the change (or its prediction, if that is larger).
         budget: the most gradients to compute for the shares; None for 64 to 4,096, fewer for larger graphs.
         progress: True for a progress bar (tqdm), False for none, None for one on a terminal that has tqdm.
+        n_jobs: how many processes share the parameters and the gradients, as in scikit-learn: None is 1, or what
+            `joblib.parallel_config` says, -1 all cores. The numbers are the same for any. The others are forked after
+            0.1 s of work, each with memory of its own; numbers that are no floats, and systems that cannot fork
+            (Windows, macOS), are explained by one.
 
     >>> w, b = Value(2.0, label="w"), Value(0.5, label="b")
     >>> report = explain_step((w * 3.0 + b) ** 2, [w, b], lr=0.01)
@@ -379,11 +385,11 @@ def explain_step(
             raise TypeError("expected no lr beside an optimizer, which has its own rate")
         by_name = named(parameters.parameters)
         moves = dict(zip(by_name, parameters.moves(), strict=True))
-        return _explain(loss, by_name, None, moves, tolerance, budget, progress)
+        return _explain(loss, by_name, None, moves, tolerance, budget, progress, n_jobs)
     if lr is None:
         raise TypeError("expected a learning rate lr, or an optimizer in place of the parameters")
     lr = number(check_positive("lr", lr))
-    return _explain(loss, parameters, lr, None, tolerance, budget, progress)
+    return _explain(loss, parameters, lr, None, tolerance, budget, progress, n_jobs)
 
 
 def explain_move(
@@ -394,6 +400,7 @@ def explain_move(
     tolerance: float = 1e-9,
     budget: int | None = None,
     progress: bool | None = None,
+    n_jobs: int | None = None,
 ) -> StepReport:
     """Explain any step, as `explain_step` explains -lr · gradient.
 
@@ -411,7 +418,7 @@ def explain_move(
         ValueError: as `explain_step`, or a name in `moves` is not a parameter's.
     """
     mapped("moves", moves, "names to numbers")
-    return _explain(loss, parameters, None, moves, tolerance, budget, progress)
+    return _explain(loss, parameters, None, moves, tolerance, budget, progress, n_jobs)
 
 
 def _explain(
@@ -422,6 +429,7 @@ def _explain(
     tolerance: float,
     budget: int | None,
     progress: bool | None,
+    n_jobs: int | None,
 ) -> StepReport:
     check_loss(loss)
     check_positive("tolerance", tolerance)
@@ -449,37 +457,41 @@ def _explain(
         raise ValueError("the step would make the loss nan, which is no number: it leaves the domain of an operation")
     if not isfinite(after):
         raise ValueError(f"the step would make the loss {after}: it is too large to be explained")
-    with progress_bar(progress, len(slots), "parameter") as bar:
-        entries = []
-        curvature = Curvature(replay, backward, adjoints)
-        for name, parameter in by_name.items():
-            if name not in slots:
-                entries.append((name, parameter.data, 0, 0, 0, 0, False))
-                continue
-            slot = slots[name]
-            alone = replay.root_moved(slot, base[slot] + delta[slot]) - before
-            bend = curvature.along({slot: one(base[slot])})
-            entries.append((name, base[slot], adjoints[slot], delta[slot], alone, bend, True))
-            if bar is not None:
-                bar.update()
+    curvature = Curvature(replay, backward, adjoints)
+
+    def by_itself(slot: int) -> tuple[Number, Number]:
+        alone = replay.root_moved(slot, base[slot] + delta[slot]) - before
+        return alone, curvature.along({slot: one(base[slot])})
+
+    jobs = n_jobs if type(before) is float else 1  # others' precision is a matter of their process
+    with progress_bar(progress, len(slots), "parameter") as bar, Crew(by_itself, jobs) as crew:
+        by_themselves = dict(zip(slots, crew.map(list(slots.values()), _update(bar)), strict=True))
     with progress_bar(progress, budget, "gradient") as bar:
-        found = shares(line, before, after, tolerance, budget, bar.update if bar is not None else None)
-    steps = tuple(
-        ParameterStep(name, value, g, step, g * step, alone, bend, found.by_slot.get(slots.get(name, -1), 0), has_path)
-        for name, value, g, step, alone, bend, has_path in entries
-    )
+        found = shares(line, before, after, tolerance, budget, n_jobs, _update(bar))
+    steps = []
+    for name, parameter in by_name.items():
+        if name in slots:
+            slot, (alone, bend) = slots[name], by_themselves[name]
+            g, step = adjoints[slot], delta[slot]
+            steps.append(ParameterStep(name, base[slot], g, step, g * step, alone, bend, found.by_slot[slot]))
+        else:
+            steps.append(ParameterStep(name, parameter.data, 0, 0, 0, 0, 0, 0, has_path=False))
     return StepReport(
         before=before,
         after=after,
         predicted=sum(entry.predicted for entry in steps),
         alone=sum(entry.alone for entry in steps),
-        parameters=steps,
+        parameters=tuple(steps),
         lr=lr,
         method=found.method,
         cuts=tuple(found.cuts),
         highest=found.highest,
         loss=loss,
     )
+
+
+def _update(bar: Any) -> Callable[[int], object] | None:
+    return None if bar is None else bar.update
 
 
 def _budget(size: int) -> int:

@@ -12,6 +12,7 @@ from micrograd_like.explain.canvas import BARS, named_bars, short_names
 from micrograd_like.explain.report import Report, Table, cell, check_count, check_positive, rest, signed
 from micrograd_like.explain.step import StepReport, explain_move
 from micrograd_like.ieee import Number
+from micrograd_like.jobs import threads_for
 from micrograd_like.training import Step
 
 
@@ -52,16 +53,26 @@ class ExplainSteps(Report):
         keep: how many of the last reports to keep, in `reports`.
         tolerance: of the shares, as for `explain_step`.
         budget: of the shares, as for `explain_step`.
+        n_jobs: how many processes, as for `explain_step`.
 
     Raises:
         ValueError: a number is out of its range.
     """
 
-    def __init__(self, every: int = 1, keep: int = 1, tolerance: float = 1e-6, budget: int | None = None) -> None:
+    def __init__(
+        self,
+        every: int = 1,
+        keep: int = 1,
+        tolerance: float = 1e-6,
+        budget: int | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
         self.every = check_count("every", every)
         self.reports: deque[StepReport] = deque(maxlen=check_count("keep", keep, at_least=0))
         self.tolerance = check_positive("tolerance", tolerance)
         self.budget = None if budget is None else check_count("budget", budget)
+        threads_for(n_jobs)  # what is none is told at once
+        self.n_jobs = n_jobs
         self.explained = 0  # steps
         self.change: Number = 0  # of the mini-batches' losses in the explained steps, added up
         self.predicted: Number = 0
@@ -76,7 +87,13 @@ class ExplainSteps(Report):
         parameters = {names.get(p, p.label or f"parameter {i}"): p for i, p in enumerate(step.optimizer.parameters)}
         moves = dict(zip(parameters, step.optimizer.moves(), strict=True))
         report = explain_move(
-            step.loss, parameters, moves, tolerance=self.tolerance, budget=self.budget, progress=False
+            step.loss,
+            parameters,
+            moves,
+            tolerance=self.tolerance,
+            budget=self.budget,
+            progress=False,
+            n_jobs=self.n_jobs,
         )
         self.reports.append(replace(report, loss=None))  # what it was recorded with is not kept
         self.explained += 1

@@ -107,7 +107,7 @@ def what_if(loss: Value, values: Mapping[Any, Any]) -> WhatIf:
     changes: dict[int, Number] = {}
     without_path = []
     for key, value in values.items():
-        node, x = find(replay, key), number(value)
+        node, x = find(replay.slots, key), number(value)
         if not isfinite(x):
             raise ValueError(f"expected a finite number for {name_of(node)}, got {x}")
         if replay.slots.get(node) in changes:
