@@ -28,16 +28,16 @@ from micrograd_like.graph import topological
 ROUNDS = 9
 
 
-def expression(a: Any, b: Any) -> Any:
-    """The expression of micrograd's README."""
+def expression(a: Any, b: Any, by_products: bool = False) -> Any:
+    """The expression of micrograd's README; its powers are the C library's, or products."""
     c = a + b
-    d = a * b + b**3
+    d = a * b + (b * b * b if by_products else b**3)
     c += c + 1
     c += 1 + c + (-a)
     d += d * 2 + (b + a).relu()
     d += 3 * d + (b - a).relu()
     e = c - d
-    f = e**2
+    f = e * e if by_products else e**2
     return f / 2.0 + 10.0 / f
 
 

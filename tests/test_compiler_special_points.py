@@ -73,3 +73,25 @@ def test_derivatives_at_special_points_agree(op: ops.Operation) -> None:
         assert close(loss, out.data, 3.0)
         for got, v in zip(gradient.tolist(), operands, strict=True):
             assert close(got, float(v.grad)), (row, [float(v.grad) for v in operands], gradient)
+
+
+@pytest.mark.parametrize("op", [op for op in ops.TABLE.values() if op.arity == 2], ids=lambda op: op.name)
+@pytest.mark.parametrize("first", [True, False], ids=["first", "second"])
+def test_derivatives_beside_a_number_that_is_written_in_the_program_agree(op: ops.Operation, first: bool) -> None:
+    def total(ws: list[Value]) -> Any:
+        return mg.sum([op(number, w) if first else op(w, number) for number, w in zip(SPECIAL, ws, strict=True)])
+
+    parameters = [Value(0.0) for _ in SPECIAL]
+    step = mg.compile(lambda: total(parameters), parameters, cached=False).bind()
+    for x in SPECIAL:
+        ws = [Value(x) for _ in SPECIAL]
+        total(ws).backward()
+        _, gradient = step(np.array([x] * len(ws)))
+        for number, w, got in zip(SPECIAL, ws, gradient.tolist(), strict=True):
+            assert close(got, float(w.grad or 0)), (number, x, got, w.grad)
+
+
+def test_a_rule_for_a_power_that_is_written_in_the_program_has_decided_already() -> None:
+    x = Value(3.0)
+    adjoint = next(stage for stage in mg.compile(lambda: x**2.0, [x]).stages() if stage.name == "adjoint")
+    assert "where" not in adjoint.text

@@ -127,7 +127,7 @@ class _Builder:
             sweep: list[Term] = []
             operands = [leaf(ref, self.constants, trips) for ref in scalars]
             for k, ref in enumerate(scalars):
-                rule = pullback_rule(s.op, len(scalars), k) if s.op.pullback else partial_rule(s.op, k)
+                rule = pullback_rule(s.op, len(scalars), k) if s.op.pullback else _partial_rule(s.op, k, operands)
                 sweep += self._contribute(ref, rule, s, operands, ())
             return sweep
         if (rules := separable_rules(s.op, len(scalars), len(s.strided))) is None:
@@ -281,10 +281,23 @@ class Rule:
 
 
 @cache
-def partial_rule(op: Operation, k: int) -> Rule | None:
-    """The rule for operand k of a row with a fixed number of operands."""
-    program = trace_rule(lambda *args: [op.partials[k](*args)], 2 + len(op.partials), some=True)
+def partial_rule(op: Operation, k: int, numbers: tuple[float | None, ...] = ()) -> Rule | None:
+    """The rule for operand k of a row with a fixed number of operands, some of which may be known numbers, but not 0."""
+
+    def rule(g: Any, out: Any, *xs: Any) -> list[Any]:
+        known = [x if number is None else number for x, number in zip(xs, numbers, strict=True)] if numbers else xs
+        return [op.partials[k](g, out, *known)]
+
+    program = trace_rule(rule, 2 + len(op.partials), some=True)
     return _rule(program, program.outputs[0])
+
+
+def _partial_rule(op: Operation, k: int, operands: Sequence[Leaf]) -> Rule | None:
+    """The same; where it decides something, a number that is written in the program decides beforehand."""
+    rule = partial_rule(op, k)
+    numbers = tuple(x if isinstance(x, float) and x else None for x in operands)
+    decides = rule is not None and any(step is ops.where for step, _ in rule.code)
+    return partial_rule(op, k, numbers) if decides and any(numbers) else rule
 
 
 @cache

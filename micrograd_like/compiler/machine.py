@@ -60,7 +60,7 @@ FORMS: dict[Operation, Callable[..., str]] = {
     ops.mul:      lambda w, x, y: w.arithmetic("fmul", x, y),
     ops.div:      lambda w, x, y: w.arithmetic("fdiv", x, y),
     ops.neg:      lambda w, x: w.negative(x),
-    ops.pow:      lambda w, x, y: w.library("pow", x, y),
+    ops.pow:      lambda w, x, y: x if y == w.number(1.0) else w.library("pow", x, y),
     ops.exp:      lambda w, x: w.helper("exp", x),
     ops.log:      lambda w, x: w.helper("log", x),
     ops.sqrt:     lambda w, x: w.intrinsic("sqrt", x),
