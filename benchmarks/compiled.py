@@ -31,8 +31,7 @@ from benchmarks.race import Contestant, duration, race, single_thread
 from benchmarks.report import Report, processor, versions
 from micrograd_like.compiler import native
 from micrograd_like.data import load_digits, make_moons
-from micrograd_like.drawing import Plot
-from micrograd_like.drawing.figure import house_style, label_end, name_axes
+from micrograd_like.drawing.figure import Plot, canvas, label_end, name_axes
 
 DIGITS = 56 * 32
 STEPS = 1000  # of W1 inside of one call
@@ -318,9 +317,9 @@ def picture(curves: Curves, peak: float) -> Plot:
     colours = dict(
         zip((Ours.name, C.name, Jax.name, NumPy.name, Torch.name, Eager.name, Micrograd.name), COLOURS, strict=True)
     )
-    with house_style() as matplotlib:
-        figure = matplotlib.figure.Figure(figsize=(7.6, 4.2), layout="constrained")
-        ax = figure.subplots()
+    title = "How many operations a second each way computes, by the size of the network"
+    with canvas(400, title=title) as (figure, grid):
+        ax = grid[0, 0]
         for name, points in curves.items():
             ours = name.startswith(Ours.name)
             ax.plot(
@@ -332,16 +331,10 @@ def picture(curves: Curves, peak: float) -> Plot:
         if peak:
             ax.axhline(peak, color="#777777", linestyle="--", linewidth=1)
             ax.text(0.01, peak * 1.2, "what one core can do at most", transform=ax.get_yaxis_transform())
-        plain = matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
         ax.set(xscale="log", yscale="log", ylim=(None, 3 * peak if peak else None))
-        name_axes(
-            ax,
-            "parameters of the network 64-h-10",
-            "32 digits, one call: billions of operations per second",
-        )
-        ax.xaxis.set_major_formatter(plain)
-        ax.yaxis.set_major_formatter(plain)
-        ax.spines[["top", "right"]].set_visible(False)
+        name_axes(ax, "parameters of the network 64-h-10", "32 digits, one call: billions of operations per second")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(lambda x, _: f"{x:,.0f}" if x >= 1 else f"{x:g}")
         return Plot(figure)
 
 

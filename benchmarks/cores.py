@@ -19,12 +19,14 @@ from benchmarks.peers import RATE, Jax, NumPy, Task, Torch, entered
 from benchmarks.race import Contestant, Result, duration, race, times
 from benchmarks.report import Report, processor, versions
 from micrograd_like.compiler import native
-from micrograd_like.drawing import Plot, house_style
+from micrograd_like.drawing.figure import Plot, canvas, label_end, name_axes
+from micrograd_like.drawing.style import NEUTRAL
 from micrograd_like.jobs import cores
 
 HIDDEN = (2, 8, 32, 128, 512, 2048)  # those of the plot of speed against size
 SHARDS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 EPOCHS = 40
+COLOURS = (NEUTRAL, "#cc5500", "#1b7dc0", "#00843d")
 
 
 def task(hidden: int, count: int) -> Task:
@@ -87,16 +89,16 @@ def shown(name: str, unit: str, results: dict[str, Result], report: Report) -> N
     report.grid(["", f"per {unit}", "as fast as one core of ours"], rows)
 
 
-Lines = dict[int, list[tuple[float, float]]]  # per number of threads: (shards, speed-up)
+Grid = dict[int, dict[int, float]]  # shards in the batch → threads → times one thread's speed
 
 
-def shards(hidden: int) -> Lines:
+def shards(hidden: int) -> Grid:
     """The speed-up over one thread, by the number of shards in the batch and by threads."""
-    threads = sorted({2, *(n for n in (4, 8, 16, 32, 64) if n <= cores()), 2 * cores()})
+    threads = sorted({2, 3, 4, *(n for n in (8, 16, 32, 64) if n <= cores()), 2 * cores()})
     work = task(hidden, 1)
     program = work.compiled()
     theta, size = program.theta(), program.shard(1)
-    lines: Lines = {}
+    grid: Grid = {}
     for count in SHARDS:
         batch = task(hidden, count * size)
         contestants = {
@@ -106,38 +108,35 @@ def shards(hidden: int) -> Lines:
             for n in (1, *threads)
         }
         results = race(contestants, rounds=5)
-        for n in threads:
-            lines.setdefault(n, []).append((count, 1 / results[str(n)].ratio))
-        print(f"{count:>3} shards of {size}: " + ", ".join(f"{n} threads {lines[n][-1][1]:.2f}×" for n in threads))
-    return lines
+        grid[count] = {1: 1.0} | {n: 1 / results[str(n)].ratio for n in threads}
+        print(f"{count:>3} shards of {size}: " + ", ".join(f"{n} threads {grid[count][n]:.2f}×" for n in threads))
+    return grid
 
 
-def picture(lines: Lines) -> Plot:
-    """The speed-up against shards, a line for each number of threads."""
-    colours = ("#cc5500", "#1b7dc0", "#00843d", "#7b3294", "#b8860b", "#777777")
-    with house_style() as matplotlib:
-        figure = matplotlib.figure.Figure(figsize=(7.6, 3.8), layout="constrained")
-        ax = figure.subplots()
-        for (n, points), colour, mark in zip(lines.items(), colours, "os^vDP", strict=False):
-            x, y = zip(*points, strict=True)
-            ax.plot(x, y, marker=mark, color=colour, linewidth=2, markersize=5, label=f"{n} threads")
-        ax.axhline(1, color="#777777", linewidth=1)
-        ax.axhline(cores(), color="#777777", linestyle="--", linewidth=1)
-        ax.text(1, cores() + 0.03, f"{cores()} cores, if nothing were lost", va="bottom")
-        ax.text(32, 0.97, "one thread", va="top", ha="right")
-        plain = matplotlib.ticker.FuncFormatter(lambda x, _: f"{x:,g}")
-        ax.set(
-            xscale="log",
-            xticks=SHARDS,
-            ylim=(0.75, cores() + 0.3),
-            xlabel="smallest shards in the batch (64-512-10)",
-            ylabel="times one thread's speed",
-            title="Two shards are enough to use a second core",
-        )
-        ax.xaxis.set_major_formatter(plain)
-        ax.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.12))
-        return Plot(figure)
+def picture(grid: Grid) -> Plot:
+    """The speed-up against threads, a line for some numbers of shards; and against shards, a line for some of threads."""
+    threads = list(grid[SHARDS[0]])
+    by_shards = {n: [(k, grid[k][n]) for k in SHARDS] for n in sorted({1, 2, cores(), 2 * cores()})}
+    by_threads = {k: list(grid[k].items()) for k in (1, 2, 4, SHARDS[-1])}
+    panels = (
+        ("threads", "shard", threads, by_threads),
+        ("shards in the batch, of the smallest size", "thread", SHARDS, by_shards),
+    )
+    title = "How much faster a gradient is with more threads, and with more shards"
+    with canvas(300, 1, 2, title=title, sharey=True) as (figure, axes):
+        for ax, (across, one, ticks, lines) in zip(axes[0], panels, strict=True):
+            for (n, points), colour, mark in zip(lines.items(), COLOURS, "os^v", strict=False):
+                x, y = zip(*points, strict=True)
+                ax.plot(x, y, marker=mark, color=colour, markersize=5)
+                label_end(ax, f"{n} {one}{'s' if n > 1 else ''}", x, y, colour)
+            ax.axhline(cores(), color=NEUTRAL, linestyle="--", linewidth=1)
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(ticks, [str(n) for n in ticks])
+            ax.minorticks_off()
+            name_axes(ax, f"{across} (64-512-10)", "times one thread's speed")
+        axes[0, 0].text(1, cores() + 0.03, f"{cores()} cores, if nothing were lost", va="bottom")
+        axes[0, 0].set_ylim(0.75, cores() + 0.3)
+        return Plot(figure, f"Up to {max(max(each.values()) for each in grid.values()):.2f} times on {cores()} cores.")
 
 
 def main(write: Path | None = None) -> None:
@@ -157,10 +156,10 @@ def main(write: Path | None = None) -> None:
         one, all_cores = race(ours(task(hidden, 2048))).values()
         rows.append((f"64-{hidden}-10", duration(one.seconds), duration(all_cores.seconds), times(1 / all_cores.ratio)))
     report.grid(["network", "one core", "n_jobs=-1", "speed-up"], rows)
-    lines = shards(512)
+    grid = shards(512)
     if write is not None:
         write.mkdir(parents=True, exist_ok=True)
-        picture(lines).savefig(write / "cores.svg")
+        picture(grid).savefig(write / "cores.svg")
         (write / "cores.md").write_text("\n".join(report.lines) + "\n", encoding="utf-8")
 
 

@@ -11,8 +11,8 @@ from distributed import Client
 import micrograd_like as mg
 from micrograd_like import cluster
 from micrograd_like.data import load_digits
-from micrograd_like.drawing.figure import PAGE_WIDTH, PX, Plot, house_style, label_end, name_axes
-from micrograd_like.drawing.style import BODY, SMALL, VALUE
+from micrograd_like.drawing.figure import Plot, canvas, label_end, name_axes
+from micrograd_like.drawing.style import SMALL
 
 SHARDS = 8
 EPOCHS = {1: 6, 10: 24, 100: 48}  # of 180 steps
@@ -46,25 +46,21 @@ def measure() -> dict[str, dict[int, Curve]]:
 
 
 def picture(curves: dict[str, dict[int, Curve]]) -> Plot:
-    with house_style() as matplotlib:
-        figure = matplotlib.figure.Figure(figsize=(PAGE_WIDTH / PX, 420 / PX))
-        figure.subplots_adjust(left=0.07, right=0.9, bottom=0.13, top=0.72, wspace=0.32)
-        figure.text(0.01, 0.94, "Steps of a shard's own save rounds: fewer where the shards are sorted", size=VALUE)
-        figure.text(
-            0.01, 0.885, "Digits, 64-32-10, 8 shards, one sample of each a step; averaged after K steps.", size=SMALL
-        )
-        for axes, (name, lines) in zip(figure.subplots(1, 2, sharex=True, sharey=True), curves.items(), strict=True):
+    title = "Steps of a shard's own save rounds: fewer where the shards are sorted"
+    with canvas(330, 1, 2, title=title, sharex=True, sharey=True) as (figure, grid):
+        for axes, (name, lines) in zip(grid[0], curves.items(), strict=True):
             for k, points in lines.items():
                 xs, ys = zip(*points, strict=True)
                 axes.plot(xs, ys, color=COLOURS[k], marker="o", markersize=3)
                 label_end(axes, f"K = {k}", xs, ys, COLOURS[k])
             axes.set(xscale="log", yscale="log")
-            axes.text(0, 1.13, name, size=BODY, weight="bold", transform=axes.transAxes)
             axes.set_yticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
             axes.minorticks_off()
-            axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:,g}"))
-            name_axes(axes, "rounds on the cluster", "loss of held-out digits")
-        return Plot(figure, "Loss of held-out digits against rounds, for 1, 10 and 100 local steps, mixed and sorted")
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            name_axes(axes, "rounds on the cluster")
+            axes.set_title(f"{name}\nloss of held-out digits", fontsize=SMALL)
+        summary = "Loss of held-out digits against rounds, for 1, 10 and 100 local steps, mixed and sorted."
+        return Plot(figure, f"{summary} 64-32-10, 8 shards, one sample of each a step; averaged after K steps.")
 
 
 def main(write: Path | None = None) -> None:

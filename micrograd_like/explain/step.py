@@ -275,7 +275,7 @@ def weight_pictures(report: _Entries, layer: Any, shape: tuple[int, int] = (8, 8
     >>> model = mg.MLP(4, [2, 1], rng=0)
     >>> report = explain_step(mg.mse_loss(model([1.0, 0.0, 0.5, 1.0]), 1.0), model, lr=0.01)
     >>> weight_pictures(report, model.layers[0], shape=(2, 2)).title
-    'The weights of neuron 0 lowered the loss most, by 0.000192 of -0.000192 that all did'
+    'The weights of neuron 0 lowered the loss most, by 0.000192 of −0.000192 that all did'
 
     Args:
         report: an explained step of a model that holds the layer, or many steps' sums.
