@@ -368,3 +368,13 @@ def test_fit_compiled_takes_whole_epochs_with_any_rule() -> None:
         histories.append(mg.fit(model, data, mg.cross_entropy, optimizer, 3, 16, compiled=compiled, progress=False))
         assert optimizer.steps == 9
     np.testing.assert_allclose(histories[1].losses, histories[0].losses, rtol=1e-9)
+
+
+def test_what_a_rule_neither_reads_nor_changes_stays_as_it_is() -> None:
+    w = mg.Value(1.0)
+    program = mg.compile(lambda x: (w * x - 6) ** 2, [w], x=())
+    optimizer = mg.SGD([w], lr=0.1)
+    optimizer.velocities = velocities = [7.0]
+    program.train([2.0], optimizer=optimizer)
+    assert w.data == 1.0 + 0.1 * 16
+    assert optimizer.velocities == velocities

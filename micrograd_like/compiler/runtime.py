@@ -22,8 +22,8 @@ from micrograd_like.compiler.fields import CALL, FIELDS, TRAIN
 from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shards import CHUNKS, MEETING, MOST_CHUNKS, room, shard_size, smallest_shard
-from micrograd_like.compiler.steps import padded, step_module
-from micrograd_like.compiler.trace import LENGTH
+from micrograd_like.compiler.steps import idle, padded, rule_of, step_module
+from micrograd_like.compiler.trace import LENGTH, Trace
 from micrograd_like.engine import Value
 from micrograd_like.optim import Optimizer
 
@@ -87,9 +87,9 @@ class Machine:
         text = lambda: block_module(self.parts, self.shapes[lanes], self.check)  # noqa: E731
         return lanes, self.load(f"block {lanes}", "block", text, lanes == 1 and not self.parts.irregular).address
 
-    def step(self, optimizer: Optimizer, rates: int) -> int:
-        """The address of an optimizer's step. Raises TraceError for a rule that cannot be recorded."""
-        text = step_module(optimizer, len(self.parameters), rates)
+    def step(self, rule: Trace, states: int, rates: int) -> int:
+        """The address of an optimizer's step by that rule."""
+        text = step_module(rule, len(self.parameters), states, rates)
         return self.load(f"step\n{text}", "update", lambda: text, False).address
 
 
@@ -107,6 +107,7 @@ class Workspace:
         self.sums = self.aligned(room(parts.parameters))  # the gradient, filled up to whole eights, and the losses' sum
         self.gradient = self.sums[: parts.parameters]
         self.state = numpy.zeros(0)
+        self.idle: list[bool] = []  # for each state of the optimizer whether its rule leaves it alone
         self.shared = self.aligned(parts.shared.slots)
         self.frames = max(frames_size(parts, lanes) for lanes in machine.shapes)
         self.desks: list[list[Any]] = []
@@ -252,20 +253,28 @@ class Workspace:
 
         `orders`: an array with a row for each epoch, the numbers of the samples in the epoch's order; `rates`: one with
         a row for each step, the numbers that the optimizer's rule reads. Rows seen several times (of stride 0) are fine.
+
+        Raises:
+            TraceError: the rule cannot be recorded.
         """
         self.asked = []
         self.point(None)
         self.read()
-        states = [getattr(optimizer, name) for name in optimizer.STATE]
-        size = padded(len(self.params))
-        if self.state.size < size * len(states):
-            self.state = self.aligned(size * len(states))
-        for k, state in enumerate(states):
+        names, size, rule = optimizer.STATE, padded(len(self.params)), rule_of(optimizer, rates.shape[1])
+        if self.state.size < size * len(names):
+            self.state = self.aligned(size * len(names))
+        self.idle = idle(rule, len(names))
+        for k, name in enumerate(names):
+            if self.idle[k]:
+                continue
+            state = getattr(optimizer, name)
             found = self.numpy.array(state)
             if found.dtype.kind not in "fi":
                 found = [ieee.as_float(x) for x in state]
             self.state[k * size : k * size + len(state)] = found
-        self.ask(TRAIN, arrays, count, batch, orders, rates, self.machine.step(optimizer, rates.shape[1]), threads)
+        self.ask(
+            TRAIN, arrays, count, batch, orders, rates, self.machine.step(rule, len(names), rates.shape[1]), threads
+        )
         self.check(count)
         if self.helpers:
             self.together()
@@ -275,7 +284,10 @@ class Workspace:
     def states(self, optimizer: Optimizer) -> list[list[float]]:
         """What the optimizer's rule remembers after the steps that were taken."""
         size, count = padded(len(self.params)), len(self.params)
-        return [self.state[k * size : k * size + count].tolist() for k in range(len(optimizer.STATE))]
+        return [
+            getattr(optimizer, name) if self.idle[k] else self.state[k * size : k * size + count].tolist()
+            for k, name in enumerate(optimizer.STATE)
+        ]
 
     def ask(
         self,

@@ -42,9 +42,15 @@ def rule_of(optimizer: Optimizer, rates: int) -> Trace:
     return trace_rule(rule, 2 + len(optimizer.STATE) + rates)
 
 
-def step_module(optimizer: Optimizer, parameters: int, rates: int) -> str:
+def idle(rule: Trace, states: int) -> list[bool]:
+    """For each state whether the rule neither reads nor changes it, as SGD without momentum does."""
+    places = [pack(INPUT, 2 + k) for k in range(states)]
+    read = {ref for operands in rule.operands for ref in operands} | {rule.outputs[0]}
+    return [kept == place and place not in read for kept, place in zip(rule.outputs[1:], places, strict=True)]
+
+
+def step_module(rule: Trace, parameters: int, states: int, rates: int) -> str:
     """The module with `update(params, gradient, state, rates)`."""
-    rule, states = rule_of(optimizer, rates), len(optimizer.STATE)
     w = Writer(LANES, contract=False)
     w.label("entry")
     arrays = ["%params", "%gradient", *[w.at("double", "%state", k * padded(parameters)) for k in range(states)]]
