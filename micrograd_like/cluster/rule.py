@@ -8,7 +8,7 @@ from typing import Any
 
 from micrograd_like._extras import require
 from micrograd_like.compiler import native
-from micrograd_like.compiler.steps import padded, step_module
+from micrograd_like.compiler.steps import padded, rule_of, step_module
 from micrograd_like.optim import Optimizer
 
 
@@ -20,7 +20,8 @@ class Rule:
         self.moving, self.room = moving, padded(moving)
         self.states = len(optimizer.STATE)
         self.rooms: list[Any] = []  # for gradients; a step leaves its room empty
-        text = step_module(optimizer, moving, len(optimizer.rates(optimizer.steps)))
+        rates = len(optimizer.rates(optimizer.steps))
+        text = step_module(rule_of(optimizer, rates), moving, self.states, rates)
         key = native.digest(text)
         self.loaded = native.load(key, "update", lambda: native.machine_code(text, False), cached=True)
         self.update = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(self.loaded.address)
