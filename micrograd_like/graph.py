@@ -56,7 +56,8 @@ def topological(*roots: Any, without_grad: bool = False) -> list[Any]:
     Where asked for, each has `.grad` 0 afterwards: a loop of its own would fetch all of a large graph once more.
     """
     with _one_at_a_time:
-        return _topological(roots, without_grad)
+        order = _topological(roots, without_grad)
+    return order  # noqa: RET504 - behind the block: an interrupt between a call and a block's end leaves the lock held
 
 
 def _topological(roots: tuple[Any, ...], without_grad: bool) -> list[Any]:

@@ -16,6 +16,7 @@ import dis
 import os
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -120,7 +121,16 @@ def check(make: Callable[[], Situation], places: Callable[[int], Iterable[int]])
         found = situation.state()
         assert found in allowed, f"interrupted at instruction {at} of {size}: {found} is none of {allowed}"
         situation.works()
+        elsewhere()
     return len(places)
+
+
+def elsewhere() -> None:
+    """Walk a graph in another thread. Raises AssertionError where it waits for ever: a lock was left behind."""
+    thread = threading.Thread(target=(mg.Value(2.0) * 3).backward, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive(), "a lock was left behind"
 
 
 def numbers(optimizer: Optimizer) -> Any:
