@@ -41,16 +41,26 @@ class Step:
     >>> optimizer = mg.SGD(model.parameters(), lr=0.1)
     >>> fit(model, [([1.0], 2.0)], mg.mse_loss, optimizer, epochs=99, correct=None, callbacks=[until_small])
     History of 7 steps, epoch 7: loss 0.0037
+
+    Attributes:
+        number: 0 for the first
+        epoch: 1 for the first
+        loss: of the mini-batch, with its graph and its gradients; without a graph where it was compiled
+        batch: the (inputs, target) pairs of the step
+        model: what is trained
+        optimizer: what is about to move it
+        history: what has been measured up to here
+        stop: set it to end the training after this step
     """
 
-    number: int  # 0 for the first
-    epoch: int  # 1 for the first
+    number: int
+    epoch: int
     loss: Value
     batch: Sequence[Sample]
     model: Module
     optimizer: Optimizer
     history: History
-    stop: bool = False  # set it to end the training after this step
+    stop: bool = False
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name != "stop" and name in vars(self):
@@ -174,7 +184,7 @@ def fit(
     look_at("data", samples, model, loss)
     look_at("held_out", rest, model, loss)
     run, history = _Hunt(made, Eager(model, loss, None, samples, optimizer), size), History()
-    watch = _Watch(callbacks, model, samples, optimizer, history)
+    watch = Watch(callbacks, model, samples, optimizer, history)
     whole = made.takes_epochs and not callbacks
     with progress_bar(progress, epochs * -(-len(samples) // size), "step") as bar:
         for _ in range(epochs):
@@ -261,8 +271,11 @@ class Eager:
         return self.loss(output, target), self.correct is not None and bool(self.correct(output, target))
 
 
-class _Watch:
-    """Show each step to the callbacks, and hold them to what they may change."""
+class Watch:
+    """Show each step to the callbacks, and hold them to what they may change.
+
+    `stop` says whether one of them wants no more steps after this one.
+    """
 
     def __init__(
         self,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from micrograd_like._extras import require
-from micrograd_like.checks import a_function, instance, shown, whole_number
+from micrograd_like.checks import a_function, instance, listed, shown, whole_number
 from micrograd_like.cluster.checkpoint import Checkpoint
 from micrograd_like.cluster.connection import connected, quiet
 from micrograd_like.cluster.rounds import Plan, Training
@@ -18,7 +18,7 @@ from micrograd_like.history import History
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
 from micrograd_like.samples import look_at, samples_of
-from micrograd_like.training import rule_of_correct
+from micrograd_like.training import Step, rule_of_correct
 
 
 def fit(
@@ -35,6 +35,7 @@ def fit(
     seed: int = 0,
     held_out: Iterable[Any] | None = None,
     correct: Callable[[Any, Any], bool] | bool | None = None,
+    callbacks: Sequence[Callable[[Step], Any]] = (),
     n_jobs: int | None = None,
     width: int | str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -62,16 +63,12 @@ def fit(
         client: a `distributed.Client`. None starts a `LocalCluster`, a process for each core of this computer, for the
             time of the training; a script then needs `if __name__ == "__main__":`.
         model: called with a sample's inputs; compiled on the workers.
-        data: one of
-
-            - two arrays, or (inputs, target) pairs, as for `micrograd_like.fit`; cut into `shards` shards, of which the
-              k-th has every `shards`-th sample from the k-th on
-            - two `dask.array`s, whose chunks along the first axis are the shards
-            - a list of pairs of arrays, each a shard
-            - a list of functions, each of which returns the two arrays of a shard; or one function that is called with
-              the number of a shard. They run on the workers, and once more where a shard is lost
-
-            A shard may be empty. Shards have the same shapes but for the number of samples.
+        data: two arrays, or (inputs, target) pairs, as for `micrograd_like.fit`, cut into `shards` shards, of which the
+            k-th has every `shards`-th sample from the k-th on; or two `dask.array`s, whose chunks along the first axis
+            are the shards; or a list of pairs of arrays, each a shard; or a list of functions, each of which returns
+            the two arrays of a shard, or one function that is called with the number of a shard. Functions run on the
+            workers, and once more where a shard is lost. A shard may be empty. Shards have the same shapes but for the
+            number of samples.
         loss: called with the model's output and the target; returns a Value.
         optimizer: what moves the parameters, by its rule.
         epochs: how often every sample is used.
@@ -84,9 +81,12 @@ def fit(
             weighted by samples (H. B. McMahan et al., AISTATS 2017; S. U. Stich, ICLR 2019). It reaches other
             parameters than the default, None, and worse ones where the shards' samples differ in kind.
         seed: for the order of the samples in their shard, drawn anew for every epoch.
-        held_out: samples to measure after every epoch, on this computer, never trained on. Of the training samples only
-            the loss is measured, no accuracy.
-        correct: whether an output means its target, as for `micrograd_like.fit`; used for `held_out`.
+        held_out: samples to measure after every epoch, on this computer, never trained on.
+        correct: whether an output means its target, as for `micrograd_like.fit`. The workers call it with targets that
+            are floats, or lists of them.
+        callbacks: as for `micrograd_like.fit`, called on this computer; a step's `batch` is empty, for its samples lie
+            on the workers. With callbacks parameters move in every round, and in Python, which takes longer. Not with
+            `local_steps`, whose gradients stay on the workers.
         n_jobs: threads for each worker's task; None for as many as the worker has.
         width: how many doubles the workers' vectors hold, 2, 4 or 8: it decides the last bits. None asks that all
             workers have the same; "narrowest" takes that of the narrowest worker there is at the start.
@@ -108,7 +108,8 @@ def fit(
         TraceError: the model, the loss or the optimizer's rule does what cannot be compiled.
         AnomalyError: the loss or a parameter stopped being finite; the error names the step and the shard.
         TimeoutError: there was no worker, or no scheduler, for `timeout` seconds.
-        RuntimeError: a shard ended four workers, one after the other: is there memory for it?
+        RuntimeError: a shard ended four workers, one after the other: is there memory for it? Or a callback changed what
+            the loop goes by.
         ImportError: dask.distributed, llvmlite, NumPy or safetensors is not installed.
     """
     require("distributed", extra="cluster")
@@ -132,7 +133,8 @@ def fit(
     a_function("loss", loss)
     rest = [] if held_out is None else samples_of("held_out", held_out)
     look_at("held_out", rest, model, loss)
-    evaluator = Compiled(model, loss, rule_of_correct(correct, loss), rest, optimizer, len(rest)) if rest else None
+    rule = rule_of_correct(correct, loss)
+    evaluator = Compiled(model, loss, rule, rest, optimizer, len(rest)) if rest else None
     path = None if checkpoint is None else Path(os.fsdecode(checkpoint))
     if resume and path is None:
         raise ValueError("expected a checkpoint to resume from, got resume=True without one")
@@ -141,12 +143,15 @@ def fit(
         if not resume:
             raise FileExistsError(f"{path} is there already: go on from it with resume=True, or delete it")
         kept = Checkpoint.read(path)
+    watching = [a_function("a callback", each) for each in listed("callbacks", callbacks, "a list of functions")]
+    if watching and plan.local_steps is not None:
+        raise ValueError("expected callbacks without local_steps, whose gradients stay on the workers")
     pieces = pieces_of(data, shards)
     with quiet(), connected(client, plan.timeout) as own:
-        training = Training(own, model, loss, optimizer, pieces, plan)
+        training = Training(own, model, loss, optimizer, pieces, plan, rule)
         try:
             training.start(kept)
-            return training.run(path, evaluator, progress)
+            return training.run(path, evaluator, watching, progress)
         except BaseException:
             training.cancel()
             raise

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from math import fsum
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from micrograd_like._extras import progress_bar, require
 from micrograd_like.anomaly import AnomalyError
-from micrograd_like.checks import shown
+from micrograd_like.checks import assign, shown
 from micrograd_like.cluster.checkpoint import Checkpoint
 from micrograd_like.cluster.connection import patiently
 from micrograd_like.cluster.rule import Rule
@@ -24,10 +24,12 @@ from micrograd_like.cluster.shards import cut, load, look, runs
 from micrograd_like.cluster.work import Answer, Batch, Identity, Job, identity, tree, work
 from micrograd_like.compiler.fitting import Compiled
 from micrograd_like.compiler.program import compile
+from micrograd_like.engine import Value
 from micrograd_like.history import Epoch, History
 from micrograd_like.ieee import as_float
 from micrograd_like.nn import Module
 from micrograd_like.optim import Optimizer
+from micrograd_like.training import Step, Watch
 
 PATIENCE = 1.0  # seconds between two looks at whether there are workers
 TRIES = 3  # of one round, where somebody else restarts the cluster under it
@@ -67,10 +69,11 @@ class Training:
         optimizer: Optimizer,
         pieces: list[Any],
         plan: Plan,
+        correct: Callable[[Any, Any], bool] | None,
     ) -> None:
         self.numpy = require("numpy", extra="compiled")
         self.client, self.model, self.loss, self.optimizer = client, model, loss, optimizer
-        self.pieces, self.plan = pieces, plan
+        self.pieces, self.plan, self.correct = pieces, plan, correct
         self.name = token_hex(8)  # two trainings on one cluster share no key
         self.rounds = 0  # that were asked for; no two have the same key
         self.held: list[Any] = []  # the futures of this training, those of past rounds too
@@ -150,15 +153,23 @@ class Training:
         loss, optimizer = self.loss, self.optimizer
         parameters = list(dict.fromkeys([*optimizer.parameters, *model.parameters()]))
         moving = len(optimizer.parameters)
-        program = compile(lambda x, y: loss(model(x), y), parameters, x=shapes[0], y=shapes[1])
+
+        def with_output(x: Any, y: Any) -> Any:
+            output = model(x)
+            return loss(output, y), output
+
+        def without(x: Any, y: Any) -> Any:
+            return loss(model(x), y)
+
+        program = compile(with_output if self.correct else without, parameters, x=shapes[0], y=shapes[1])
         alone = copy.copy(optimizer)  # the rule without its parameters
         alone.parameters, alone.lr = [], 0.0
         for name in optimizer.STATE:
             setattr(alone, name, [])
-        self.theta = program.theta()
+        self.parameters, self.theta = parameters, program.theta()
         self.rule = Rule(optimizer, moving)
         width = self.identity.processor.width
-        self.job = Job(program.portable(width=width), alone, self.theta[moving:], self.plan.seed, moving)
+        self.job = Job(program.portable(width=width), alone, self.theta[moving:], self.plan.seed, moving, self.correct)
 
     def load(self) -> None:
         """Let the workers load the shards, and again where a worker dies."""
@@ -177,13 +188,13 @@ class Training:
 
     def begin(self, kept: Checkpoint | None) -> None:
         """The beginning, or where the checkpoint left off."""
-        optimizer, plan = self.optimizer, self.plan
+        plan = self.plan
         self.total = sum(self.sizes)
         self.batch = self.total if plan.batch_size is None else min(plan.batch_size, self.total)
         self.history = History()
         self.counts: list[int] = []  # of the samples of the epoch's steps
-        states = [[as_float(x) for x in getattr(optimizer, name)] for name in optimizer.STATE]
-        self.now = Now(self.rule.numbers([self.theta[: self.job.moving], *states]), (0, 0), optimizer.steps)
+        self.hits = 0  # of them, whose outputs were correct
+        self.now = Now(self.rule.numbers(self.rows()), (0, 0), self.optimizer.steps)
         if kept is not None:
             self.restore(kept)
 
@@ -191,7 +202,7 @@ class Training:
         """What a training is, as far as its bits depend on it."""
         plan, processor = self.plan, self.identity.processor
         return {
-            "format": 1,
+            "format": 2,
             "seed": plan.seed,
             "batch_size": self.batch,
             "local_steps": plan.local_steps,
@@ -210,6 +221,7 @@ class Training:
             **self.told(),
             "position": position,
             "steps": steps,
+            "correct": self.hits,
             "epochs": [astuple(e) for e in self.history.epochs],
         }
         moving, array = self.job.moving, self.numpy.array
@@ -229,7 +241,8 @@ class Training:
                 )
         try:
             epoch, samples = map(int, kept.told["position"])
-            steps, epochs = int(kept.told["steps"]), [Epoch(*each) for each in kept.told["epochs"]]
+            steps, hits = int(kept.told["steps"]), int(kept.told["correct"])
+            epochs = [Epoch(*each) for each in kept.told["epochs"]]
             rows = [kept.tensors[name] for name in ("parameters", *self.optimizer.STATE)]
             losses, counts, sizes = (kept.tensors[name].tolist() for name in ("losses", "counts", "sizes"))
             whole = all(len(row) == self.job.moving and self.numpy.isfinite(row).all() for row in rows)
@@ -241,41 +254,50 @@ class Training:
             raise ValueError("the checkpoint is of another training: its shards have other sizes")
         if epoch > self.plan.epochs:
             raise ValueError(f"the checkpoint has {epoch} epochs done already, got epochs={self.plan.epochs}")
-        self.history, self.counts = History(losses, epochs), counts
+        self.history, self.counts, self.hits = History(losses, epochs), counts, hits
         self.now = Now(self.rule.numbers(rows), (epoch, samples), steps)
 
     # The rounds.
 
-    def run(self, path: Path | None, evaluator: Compiled | None, progress: bool | None) -> History:
-        """Take all rounds that are left."""
+    def run(
+        self,
+        path: Path | None,
+        evaluator: Compiled | None,
+        callbacks: Sequence[Callable[[Step], Any]],
+        progress: bool | None,
+    ) -> History:
+        """Take all rounds that are left, or those until a callback wants no more."""
         assert self.now is not None
         history, plan = self.history, self.plan
         per_epoch = -(-self.total // self.batch)
         since = 0
+        watch = Watch(callbacks, self.model, (), self.optimizer, history) if callbacks else None
         with progress_bar(progress, plan.epochs * per_epoch, "step") as bar:
             if bar is not None:
                 bar.update(len(history.losses))
             while self.now.position < (plan.epochs, 0):
                 before = len(history.losses)
-                self.round()
+                self.round(watch)
                 since += 1
+                stopped = watch is not None and watch.stop
                 ended = self.now.position[1] == 0
                 if ended:
-                    self.commit()
-                    measured = evaluator.evaluate(evaluator.samples) if evaluator else (None, None)
-                    history.epochs.append(self.measured(measured))
-                    self.counts = []
-                if path is not None and (since % plan.every == 0 or self.now.position == (plan.epochs, 0)):
-                    self.checkpoint().write(path)
+                    self.end_epoch(evaluator)
+                if path is not None and (since % plan.every == 0 or stopped or self.now.position == (plan.epochs, 0)):
+                    self.checkpoint().write(path)  # of an epoch that was stopped, to be gone on with
+                if stopped and not ended:
+                    self.end_epoch(evaluator)
                 if bar is not None:
                     bar.update(len(history.losses) - before)
                     bar.set_postfix_str(f"loss {history.losses[-1]:.4f}", refresh=False)
-                    if ended:
+                    if ended or stopped:
                         bar.write(str(history.epochs[-1]), file=sys.stderr)
+                if stopped:
+                    break
         self.forget()
         return history
 
-    def round(self) -> None:
+    def round(self, watch: Watch | None) -> None:
         """One round: a step of all shards together, or several of each alone."""
         assert self.now is not None
         numpy, plan, moving = self.numpy, self.plan, self.job.moving
@@ -294,14 +316,17 @@ class Training:
         rates = numpy.array([[as_float(x) for x in self.optimizer.rates(steps + k)] for k in range(len(counts))])
         batch = Batch(None if self.batch == self.total else epoch, tuple(cuts), samples)
         if plan.local_steps is None:
-            total = self.ask(batch, numbers[0, :moving].copy())
+            total, hits = self.ask(batch, numbers[0, :moving].copy())
             if numpy.isnan(total[:-1]).any():
-                total = self.ask(replace(batch, careful=True), numbers[0, :moving].copy())
+                total, hits = self.ask(replace(batch, careful=True), numbers[0, :moving].copy())
             found = [float(total[-1]) / samples]
-            moved = numbers.copy()
-            self.rule.step(moved, total, rates[0])
+            if watch is None:
+                moved = numbers.copy()
+                self.rule.step(moved, total, rates[0])
+            else:
+                moved = self.watched(watch, steps, total, found[0])
         else:
-            total = self.ask(replace(batch, rates=rates), numbers[:, :moving].copy())
+            total, hits = self.ask(replace(batch, rates=rates), numbers[:, :moving].copy())
             size = moving * len(numbers)
             found = (total[size:-1] / counts).tolist()
             moved = self.rule.numbers((total[:size] / samples).reshape(len(numbers), moving))
@@ -312,11 +337,29 @@ class Training:
             )
         self.history.losses += found
         self.counts += counts
+        self.hits += hits
         position = (epoch, ends[-1]) if ends[-1] < self.total else (epoch + 1, 0)
         self.now = Now(moved, position, steps + len(counts))
 
-    def ask(self, batch: Batch, numbers: Any) -> Any:
-        """The sum of what all shards found. Where the cluster was restarted, everything is asked for again."""
+    def watched(self, watch: Watch, step: int, total: Any, loss: float) -> Any:
+        """Take a step in Python, where the callbacks see it as those of `fit` do, and may change gradients."""
+        self.commit()
+        assign((self.parameters, "grad", total[:-1].tolist()))
+        watch(Value(loss), ())
+        try:
+            self.optimizer.step()
+        except ValueError as error:
+            raise AnomalyError(f"step {step}: {error}; the parameters are those before that step") from error
+        return self.rule.numbers(self.rows())
+
+    def rows(self) -> list[list[float]]:
+        """The numbers of the optimizer's parameters, and what it remembers of them."""
+        optimizer = self.optimizer
+        states = [[as_float(x) for x in getattr(optimizer, name)] for name in optimizer.STATE]
+        return [[as_float(p.data) for p in optimizer.parameters], *states]
+
+    def ask(self, batch: Batch, numbers: Any) -> tuple[Any, int]:
+        """The sum of what all shards found, and how many outputs were correct. Where the cluster was restarted, everything is asked for again."""
         distributed = require("distributed", extra="cluster")
         for left in reversed(range(TRIES)):
             try:
@@ -337,7 +380,7 @@ class Training:
                 f"step {self.now.steps}: the loss of shard {bad[0]} is {losses[bad[0]]}; the parameters are those before "
                 "that step; is the learning rate too large?"
             )
-        return tree([answer.sums for answer in answers])
+        return tree([answer.sums for answer in answers]), sum(answer.hits for answer in answers)
 
     def answers(self, batch: Batch, numbers: Any) -> list[Answer]:
         self.rounds += 1
@@ -353,12 +396,16 @@ class Training:
             self.held = [*self.data, self.sent]
         return found
 
-    def measured(self, held_out: tuple[float | None, float | None]) -> Epoch:
-        """The epoch that has just been done."""
-        history = self.history
+    def end_epoch(self, evaluator: Compiled | None) -> None:
+        """Write the parameters back, and what the epoch came to, into the history."""
+        self.commit()
+        held_out = evaluator.evaluate(evaluator.samples) if evaluator else (None, None)
+        history, seen = self.history, sum(self.counts)
         losses = history.losses[len(history.losses) - len(self.counts) :]
-        mean = fsum(x * n for x, n in zip(losses, self.counts, strict=True)) / self.total
-        return Epoch(len(history.epochs) + 1, len(history.losses), mean, None, *held_out)
+        mean = fsum(x * n for x, n in zip(losses, self.counts, strict=True)) / seen
+        accuracy = self.hits / seen if self.correct else None
+        history.epochs.append(Epoch(len(history.epochs) + 1, len(history.losses), mean, accuracy, *held_out))
+        self.counts, self.hits = [], 0
 
     # The cluster.
 

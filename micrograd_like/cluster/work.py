@@ -16,8 +16,10 @@ from micrograd_like._extras import require
 from micrograd_like.cluster.rule import Rule
 from micrograd_like.cluster.shards import Shard
 from micrograd_like.compiler import native
+from micrograd_like.compiler.fitting import structured
 from micrograd_like.compiler.program import Program
 from micrograd_like.optim import Optimizer
+from micrograd_like.training import is_correct
 
 
 class Identity(NamedTuple):
@@ -47,6 +49,9 @@ class Job:
     frozen: Any  # the numbers of the model's parameters that the optimizer does not move; they come last
     seed: int
     moving: int  # parameters
+    correct: (
+        Callable[[Any, Any], bool] | None
+    )  # whether an output means its target; then the program has the outputs too
 
     @cached_property
     def rule(self) -> Rule:
@@ -60,15 +65,34 @@ class Job:
         """Arrays for sums, kept: where Dask lets memory be given back at once, a new one costs more than many a sum."""
         return []
 
-    def sums(self, numbers: Any, arrays: Sequence[Any], samples: int, n_jobs: int, careful: bool = False) -> Any:
-        """The sum over the samples of their gradients, divided by `samples`, and last the sum of their losses."""
+    def sums(
+        self, numbers: Any, arrays: Sequence[Any], samples: int, n_jobs: int, careful: bool = False
+    ) -> tuple[Any, int]:
+        """The sum over the samples of their gradients, divided by `samples`, and last the sum of their losses.
+
+        And how many outputs were correct.
+        """
         numpy = require("numpy", extra="compiled")
         theta = numpy.append(numbers, self.frozen) if len(self.frozen) else numbers
         try:
             out = self.spare.pop()
         except IndexError:
             out = numpy.empty(len(theta) + 1)
-        return self.program.shard_sums(*arrays, at=theta, samples=samples, n_jobs=n_jobs, careful=careful, out=out)
+        rows, count = self.program._inputs.arrays(arrays, {})
+        sums, outputs = self.program._shard_sums(rows, count, theta, samples, n_jobs, careful, out)
+        return sums, 0 if self.correct is None else self.hits(outputs, arrays[1])
+
+    def hits(self, outputs: Any, targets: Any) -> int:
+        """How many outputs are correct, a row for each sample."""
+        assert self.correct is not None
+        structure = self.program._structure[1]
+        if self.correct is is_correct and targets.ndim == 1:  # the same, for all samples at once
+            if isinstance(structure, int):
+                return int(((outputs[:, structure] > 0) == (targets > 0.5)).sum())
+            if all(isinstance(each, int) for each in structure):
+                return int((outputs[:, structure].argmax(axis=1) == targets).sum())
+        found = [structured(structure, row) for row in outputs.tolist()]
+        return sum(bool(self.correct(out, y)) for out, y in zip(found, targets.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -90,6 +114,7 @@ class Answer:
     identity: Identity
     sums: Any
     losses: list[float]  # the sum of each shard's
+    hits: int  # samples whose outputs were correct
 
 
 def work(job: Job, shards: list[Shard], numbers: Any, batch: Batch, n_jobs: int | None) -> Answer:
@@ -111,41 +136,49 @@ def work(job: Job, shards: list[Shard], numbers: Any, batch: Batch, n_jobs: int 
             found = list(pool.map(one, range(len(shards))))
     else:
         found = [one(k) for k in range(len(shards))]
-    losses = [0.0 if sums is None else float(sums[-1]) for sums in found]
-    total = tree(found, iadd)
+    parts, hits = [sums for sums, _ in found], sum(hits for _, hits in found)
+    losses = [0.0 if sums is None else float(sums[-1]) for sums in parts]
+    total = tree(parts, iadd)
     if batch.rates is None:
         total = copy(total)  # before another task can take its array
-        job.spare.extend(sums for sums in found if sums is not None)
-    return Answer(worker.address, identity(job.program.fingerprint), total, losses)
+        job.spare.extend(sums for sums in parts if sums is not None)
+    return Answer(worker.address, identity(job.program.fingerprint), total, losses, hits)
 
 
-def _add_up(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int) -> Any:
-    """The sums of a shard's part of the batch; None for no sample."""
+def _add_up(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int) -> tuple[Any, int]:
+    """The sums of a shard's part of the batch, and how many outputs were correct; None for no sample."""
     first, last = cuts
     if first == last:
-        return None
+        return None, 0
     rows = shard.rows(job.seed, batch.epoch, first, last)
     return job.sums(numbers, rows, batch.samples, n_jobs, batch.careful)
 
 
-def _train_alone(job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int) -> Any:
-    """Take a shard's own steps. What came out times its samples; then the losses of the steps; last the sum of all."""
+def _train_alone(
+    job: Job, shard: Shard, numbers: Any, cuts: tuple[int, ...], batch: Batch, n_jobs: int
+) -> tuple[Any, int]:
+    """Take a shard's own steps. What came out times its samples; then the losses of the steps; last the sum of all.
+
+    And how many outputs were correct, each before its step.
+    """
     numpy, count = job.rule.numpy, cuts[-1] - cuts[0]
     if not count:
-        return None
+        return None, 0
+    correct = 0
     numbers, losses = job.rule.numbers(numbers), numpy.zeros(len(batch.rates))
     for k, (first, last) in enumerate(pairwise(cuts)):
         if first == last:
             continue
         rows = shard.rows(job.seed, batch.epoch, first, last)
         theta = numbers[0, : job.moving]
-        found = job.sums(theta, rows, last - first, n_jobs)
+        found, hits = job.sums(theta, rows, last - first, n_jobs)
         if numpy.isnan(found[:-1]).any():
-            found = job.sums(theta, rows, last - first, n_jobs, careful=True)
+            found, hits = job.sums(theta, rows, last - first, n_jobs, careful=True)
+        correct += hits
         losses[k] = found[-1]
         job.rule.step(numbers, found, batch.rates[k])
         job.spare.append(found)
-    return numpy.concatenate([(numbers[:, : job.moving] * count).reshape(-1), losses, [losses.sum()]])
+    return numpy.concatenate([(numbers[:, : job.moving] * count).reshape(-1), losses, [losses.sum()]]), correct
 
 
 def tree(parts: Sequence[Any], add: Callable[[Any, Any], Any] = add) -> Any:

@@ -81,7 +81,7 @@ class Compiled:
         if self.correct is None:
             return 0
         structure = self.program._structure[1]
-        found = [_structured(structure, row) for row in outputs.tolist()]
+        found = [structured(structure, row) for row in outputs.tolist()]
         return sum(bool(self.correct(out, y)) for out, (_, y) in zip(found, samples, strict=True))
 
 
@@ -91,8 +91,9 @@ def batches(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
         yield rows[start : start + size]
 
 
-def _structured(structure: Any, row: list[float]) -> Any:
-    return row[structure] if isinstance(structure, int) else [_structured(x, row) for x in structure]
+def structured(structure: Any, row: list[float]) -> Any:
+    """A row of outputs as the function returned them: a number, or lists of them."""
+    return row[structure] if isinstance(structure, int) else [structured(x, row) for x in structure]
 
 
 def _columns(samples: Sequence[tuple[Any, Any]]) -> tuple[Any, Any]:

@@ -328,14 +328,20 @@ class Program:
         self._needs_loss()
         whole = whole_number("samples", samples)
         arrays, count = self._inputs.arrays(inputs, named)
-        size = self._parts.parameters
+        return self._shard_sums(arrays, count, at, whole, n_jobs, careful, out)[0]
 
+    def _shard_sums(
+        self, arrays: list[Any], count: int, at: Any, whole: int, n_jobs: int | None, careful: bool, out: Any
+    ) -> tuple[Any, Any]:
+        """(the sums, the outputs of each sample)."""
+        size = self._parts.parameters
         space = self._called(GRADIENT, arrays, count, at, n_jobs, careful, whole)[0]
         sums = self._numpy.empty(size + 1) if out is None else out
         sums[:] = space.sums[: size + 1]
         sums[size] = space.sums[-8]
+        outputs = space.outputs_of(count)
         space.give()
-        return sums
+        return sums, outputs
 
     def bind(self, *inputs: Any, n_jobs: int | None = None, **named: Any) -> Bound:
         """A function of theta alone: (mean loss, gradient) on these samples, which are checked once. Errors as a call.
