@@ -245,22 +245,22 @@ _new, _init = Value.__new__, Value.__init__
 def _define_operators() -> None:
     def binary(op: Operation) -> tuple[Callable[..., Any], Callable[..., Any]]:
         def method(self: Traced, other: Any) -> Any:
-            if _is_left(self):
+            if (recorder := _here()) is None:
                 return op(self, other)
-            recorder = _recorder()
-            return recorder.node(op, (self._mark, recorder.ref(other)))  # type: ignore[arg-type]
+            other = other._mark if type(other) is Traced else recorder.ref(other)
+            return recorder.node(op, (self._mark, other))  # type: ignore[arg-type]
 
         def reflected(self: Traced, other: Any) -> Any:
-            if _is_left(self):
+            if (recorder := _here()) is None:
                 return op(other, self)
-            recorder = _recorder()
             return recorder.node(op, (recorder.ref(other), self._mark))  # type: ignore[arg-type]
 
         return method, reflected
 
     def unary(op: Operation) -> Callable[..., Any]:
         def method(self: Traced) -> Any:
-            return op(self) if _is_left(self) else _recorder().node(op, (self._mark,))  # type: ignore[arg-type]
+            recorder = _here()
+            return op(self) if recorder is None else recorder.node(op, (self._mark,))  # type: ignore[arg-type]
 
         return method
 
@@ -282,6 +282,12 @@ def _define_operators() -> None:
 
 
 _define_operators()
+
+
+def _here() -> Recorder | None:
+    """The recorder, where this thread traces; else what to do with an operand is found out by `__record__`."""
+    recorder = _active
+    return recorder if recorder is not None and _lock.locked() and recorder.thread == threading.get_ident() else None
 
 
 def _recorder() -> Recorder:
@@ -336,10 +342,10 @@ def _mend() -> None:
     global _active
     _active = None
     Value.__init__ = _init  # type: ignore[method-assign]
-    for key, (p, mark) in list(_changed.items()):
+    for p, mark in list(_changed.values()):
         p.__class__ = Value
         p._mark = mark
-        del _changed[key]
+    _changed.clear()
 
 
 def trace_rule(rule: Callable[..., Sequence[Any]], count: int, *, some: bool = False) -> Trace:
