@@ -14,10 +14,18 @@ class Epoch:
 
     >>> print(Epoch(epoch=1, steps=20, loss=0.5, accuracy=0.9, held_out_loss=None, held_out_accuracy=None))
     epoch 1: loss 0.5000, accuracy 90.0%
+
+    Attributes:
+        epoch: its number, 1 for the first
+        steps: steps taken since the start of the training
+        loss: the mean over its samples, each as it was before the step that used it
+        accuracy: the share of its samples whose output was correct; None where outputs mean no classes
+        held_out_loss: the mean over the held-out samples, after the epoch; None where there are none
+        held_out_accuracy: the share of the held-out samples whose output is correct, after the epoch; None as above
     """
 
-    epoch: int  # 1 for the first
-    steps: int  # steps taken since the start of the training
+    epoch: int
+    steps: int
     loss: float
     accuracy: float | None
     held_out_loss: float | None
@@ -44,6 +52,10 @@ class History:
     >>> history = mg.fit(model, [([1.0], 2.0)], mg.mse_loss, optimizer, epochs=3, correct=None)
     >>> len(history.losses), len(history.epochs)
     (3, 3)
+
+    Attributes:
+        losses: of each step's mini-batch, before the step
+        epochs: an `Epoch` for each
     """
 
     losses: list[float] = field(default_factory=list)

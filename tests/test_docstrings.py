@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 from typing import Any
 
 import pytest
@@ -60,3 +62,19 @@ def test_a_public_name_begins_with_what_it_does_and_has_an_example(name: str) ->
         example.want or "assert " in example.source or "test(" in example.source or "assert_" in example.source
         for example in examples
     ), name
+
+
+RECORDS = {
+    name: thing
+    for name, thing in DESCRIBED.items()
+    if isinstance(thing, type) and (dataclasses.is_dataclass(thing) or hasattr(thing, "_fields"))
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_each_field_of_a_record_is_explained(name: str) -> None:
+    thing = RECORDS[name]
+    fields = getattr(thing, "_fields", None) or [field.name for field in dataclasses.fields(thing)]
+    section = inspect.cleandoc(vars(thing)["__doc__"]).partition("\nAttributes:\n")[2]
+    explained = re.findall(r"^ {4}(\w+): \S", section, re.MULTILINE)
+    assert explained == list(fields)

@@ -68,6 +68,11 @@ class Trial(NamedTuple):
 
     >>> Trial({"lr": 0.1}, 0.25, None).result
     0.25
+
+    Attributes:
+        arguments: what `train` was called with, by name
+        result: what it returned; None where it raised an error
+        error: what it raised; None where it returned
     """
 
     arguments: dict[str, Any]

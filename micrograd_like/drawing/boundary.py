@@ -20,13 +20,20 @@ class Regions:
     >>> stage = regions(Neuron(2, nonlin=False, rng=0), [([0.0, 1.0], 1), ([1.0, 0.0], -1)], points=5)
     >>> len(stage.xs), len(stage.ys)
     (5, 5)
+
+    Attributes:
+        xs: the first input, at each column of the grid
+        ys: the second input, at each row
+        scores: what the model says, a row for each y; above 0 is the positive class
+        samples: (x, y, whether it is of the positive class)
+        right: how many of the samples it tells right
     """
 
     xs: tuple[float, ...]
     ys: tuple[float, ...]
-    scores: tuple[tuple[float, ...], ...]  # a row for each y
-    samples: tuple[tuple[float, float, bool], ...]  # (x, y, whether it is of the positive class)
-    right: int = 0  # how many of the samples it tells right
+    scores: tuple[tuple[float, ...], ...]
+    samples: tuple[tuple[float, float, bool], ...]
+    right: int = 0
 
 
 def regions(

@@ -44,12 +44,20 @@ class Probe:
     >>> probe = probe_direction(loss, [w], epsilon=0.5).probes[0]
     >>> probe.up, probe.down, probe.slope, probe.gradient
     (5.25, -0.75, 6.0, 6.0)
+
+    Attributes:
+        name: the parameter's
+        value: its number
+        up: the change of the loss at value + ε
+        down: the change of the loss at value - ε
+        gradient: ∂L/∂p
+        epsilon: ε, how far the probes go
     """
 
     name: str
     value: Number
-    up: Number  # the change of the loss at value + ε
-    down: Number  # and at value - ε
+    up: Number
+    down: Number
     gradient: Number
     epsilon: Number
 
@@ -81,11 +89,16 @@ class ProbeReport(Report):
     >>> report = probe_direction(loss, [w, b])
     >>> report.agreeing, report.probe_evaluations, report.gradient_evaluations
     (2, 5, 2)
+
+    Attributes:
+        probes: a `Probe` for each parameter, in the order given
+        epsilon: how far the probes go
+        nodes: how many nodes one evaluation of the loss computes again
     """
 
     probes: tuple[Probe, ...]
     epsilon: Number
-    nodes: int  # that one evaluation of the loss computes again
+    nodes: int
 
     @property
     def probe_evaluations(self) -> int:
@@ -201,13 +214,20 @@ class Rate:
     >>> loss = (w * 3.0 + b - 4.0) ** 2
     >>> [(rate.lr, rate.verdict) for rate in step_sweep(loss, [w, b], [0.01, 0.08, 0.2]).rates]
     [(0.01, 'helps'), (0.08, 'overshoots'), (0.2, 'hurts')]
+
+    Attributes:
+        lr: the learning rate
+        after: the loss after the step
+        change: after minus before; below 0 is for the better
+        predicted: the change that the gradient predicts: -lr · Σ gradient²
+        slope: of the loss along the step, where it ends: above 0 behind the valley
     """
 
     lr: Number
-    after: Number  # the loss
+    after: Number
     change: Number
     predicted: Number
-    slope: Number  # of the loss along the step, where it ends: above 0 behind the valley
+    slope: Number
 
     @property
     def verdict(self) -> str:
@@ -227,12 +247,19 @@ class Sweep(Report):
     >>> sweep = step_sweep(loss, [w, b], [0.01, 0.05, 0.2])
     >>> sweep.best.lr, round(sweep.theory, 6)
     (0.05, 0.1)
+
+    Attributes:
+        before: the loss
+        rates: a `Rate` for each learning rate, ascending
+        largest: the largest rate that still helps; None when none was found to hurt
+        curvature: of the loss along the gradient: gᵀHg / gᵀg
+        tolerance: how exactly `largest` is known, relative to it
     """
 
     before: Number
-    rates: tuple[Rate, ...]  # ascending
-    largest: Number | None  # the largest rate that still helps; None when none was found to hurt
-    curvature: Number  # of the loss along the gradient: gᵀHg / gᵀg
+    rates: tuple[Rate, ...]
+    largest: Number | None
+    curvature: Number
     tolerance: float
 
     @property

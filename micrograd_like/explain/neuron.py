@@ -28,13 +28,20 @@ class Connection:
     >>> bias = explain_neuron((neuron([3.0]) - 5.0) ** 2, neuron).bias
     >>> bias.value, bias.inputs, bias.gradient, bias.without
     (1.0, (1,), 4.0, -3.0)
+
+    Attributes:
+        name: "w[0]", …, or "b"
+        value: of the weight, or of the bias
+        inputs: what it was multiplied by, for each use of the neuron; 1 for the bias
+        gradient: Σ input · δ
+        without: the change of the loss if it were 0
     """
 
     name: str
     value: Number
-    inputs: tuple[Number, ...]  # for each use of the neuron
-    gradient: Number  # Σ input · δ
-    without: Number  # the change of the loss if it were 0
+    inputs: tuple[Number, ...]
+    gradient: Number
+    without: Number
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,10 +54,16 @@ class NeuronReport(Report):
     >>> report = explain_neuron((neuron([3.0]) - 5.0) ** 2, neuron)
     >>> report.deltas, [connection.name for connection in report.by_strength]
     ((4.0,), ['w[0]', 'b'])
+
+    Attributes:
+        name: the neuron's
+        deltas: δ for each use of the neuron: ∂L/∂(the sum before its activation)
+        weights: a `Connection` for each, in their order
+        bias: its `Connection`
     """
 
     name: str
-    deltas: tuple[Number, ...]  # δ for each use of the neuron
+    deltas: tuple[Number, ...]
     weights: tuple[Connection, ...]
     bias: Connection
 

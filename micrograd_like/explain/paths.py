@@ -35,6 +35,11 @@ class Edge:
     >>> edge = paths(loss, w).largest(1)[0].edges[0]
     >>> edge.source.label, edge.target.op, edge.derivative
     ('w', ops.mul, 3.0)
+
+    Attributes:
+        source: the node that is used
+        target: the node that uses it
+        derivative: ∂target/∂source, for this use
     """
 
     source: Value
@@ -52,10 +57,14 @@ class Path:
     >>> way = paths(loss, w).largest(1)[0]
     >>> way.product, [edge.derivative for edge in way.edges]
     (6.0, [3.0, 1.0, 1.0, 2.0])
+
+    Attributes:
+        edges: an `Edge` for each step, from the parameter to the loss
+        product: of the derivatives along the edges: what this way adds to the gradient
     """
 
     edges: tuple[Edge, ...]
-    product: Number  # of the derivatives along the edges
+    product: Number
 
     @property
     def through(self) -> str:

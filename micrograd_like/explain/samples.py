@@ -24,11 +24,16 @@ class SampleShare:
     >>> w = Value(2.0, label="w")
     >>> [(pull.loss, pull.gradient) for pull in sample_shares([(w - 1.0) ** 2, (w - 5.0) ** 2], w).samples]
     [(1.0, 2.0), (9.0, -6.0)]
+
+    Attributes:
+        name: the sample's
+        loss: its loss
+        gradient: of this sample's loss; a positive one pulls the parameter down
     """
 
     name: str
     loss: Number
-    gradient: Number  # of this sample's loss; a positive one pulls the parameter down
+    gradient: Number
 
 
 @dataclass(frozen=True, repr=False)
@@ -40,6 +45,10 @@ class SampleShares(Report):
     >>> shares = sample_shares([(w - 1.0) ** 2, (w - 5.0) ** 2], w)
     >>> shares.gradient, shares.mean
     (-4.0, -2.0)
+
+    Attributes:
+        parameter: the parameter's name
+        samples: a `SampleShare` for each, in the order given
     """
 
     parameter: str

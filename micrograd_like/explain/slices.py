@@ -45,18 +45,31 @@ class Slice(Report):
     >>> curve = loss_slice(loss, w, span=1.0, lr=0.01)
     >>> curve.gradient, curve.curvature, curve.tangent(2.5), curve.parabola(2.5)
     (6.0, 18.0, 4.0, 6.25)
+
+    Attributes:
+        name: the parameter's
+        value: the parameter, where it is
+        loss: the loss there
+        points: (parameter, loss) on the true curve, kinks included
+        gradient: ∂L/∂p
+        curvature: ∂²L/∂p²
+        kinks: where the curve has a corner: a relu, abs, max or min switches
+        lr: the learning rate; None where none was given
+        step: how far the parameter would move: -lr · gradient, 0 without a learning rate
+        alone: the change of the loss after the step
+        has_path: False where the loss does not depend on the parameter
     """
 
     name: str
-    value: Number  # the parameter's, where it is
+    value: Number
     loss: Number
-    points: tuple[tuple[Number, Number], ...]  # (parameter, loss) on the true curve, kinks included
+    points: tuple[tuple[Number, Number], ...]
     gradient: Number
     curvature: Number
-    kinks: tuple[Number, ...]  # where the curve has a corner: a relu, abs, max or min switches
+    kinks: tuple[Number, ...]
     lr: Number | None
-    step: Number  # -lr · gradient, 0 without a learning rate
-    alone: Number  # the change of the loss after the step
+    step: Number
+    alone: Number
     has_path: bool
 
     @property
@@ -288,13 +301,21 @@ class Contour(Report):
     >>> valley = loss_contour(loss, w, b, span=1.0, points=3)
     >>> valley.xs, valley.losses[0]
     ((1.0, 2.0, 3.0), (9.0, 0.0, 9.0))
+
+    Attributes:
+        names: of the two parameters
+        xs: of the first parameter
+        ys: of the second
+        losses: a row for each y
+        path: (first, second, loss) before the first and after each step
+        lr: the learning rate of the path; None where none was given
     """
 
     names: tuple[str, str]
-    xs: tuple[Number, ...]  # of the first parameter
-    ys: tuple[Number, ...]  # of the second
-    losses: tuple[tuple[Number, ...], ...]  # a row for each y
-    path: tuple[tuple[Number, Number, Number], ...]  # (first, second, loss) before the first and after each step
+    xs: tuple[Number, ...]
+    ys: tuple[Number, ...]
+    losses: tuple[tuple[Number, ...], ...]
+    path: tuple[tuple[Number, Number, Number], ...]
     lr: Number | None
 
     @property

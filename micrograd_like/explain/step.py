@@ -51,17 +51,28 @@ class ParameterStep:
     >>> entry = explain_step(loss, [w, b], lr=0.01)["w"]
     >>> entry.gradient, round(entry.predicted, 6), round(entry.alone, 6), round(entry.share, 6)
     (6.0, -0.36, -0.3276, -0.324)
+
+    Attributes:
+        name: the parameter's
+        value: before the step
+        gradient: ∂L/∂p
+        step: how far it moves: -lr · gradient
+        predicted: gradient · step: the change if the loss were a straight line
+        alone: the change if only this parameter moved, by evaluating the loss again
+        curvature: ∂²L/∂p²
+        share: its part of the whole step's change: the integral of the gradient along the step
+        has_path: False where the loss does not depend on it
     """
 
     name: str
-    value: Number  # before the step
-    gradient: Number  # ∂L/∂p
-    step: Number  # how far it moves: -lr · gradient
-    predicted: Number  # gradient · step: the change if the loss were a straight line
-    alone: Number  # the change if only this parameter moved, by evaluating the loss again
-    curvature: Number  # ∂²L/∂p²
-    share: Number  # its part of the whole step's change: the integral of the gradient along the step
-    has_path: bool = True  # False where the loss does not depend on it
+    value: Number
+    gradient: Number
+    step: Number
+    predicted: Number
+    alone: Number
+    curvature: Number
+    share: Number
+    has_path: bool = True
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,18 +88,30 @@ class StepReport(Report):
     >>> report = explain_step(loss, [w, b], lr=0.01)
     >>> round(report.change, 6), round(report.predicted, 6), [entry.name for entry in report.by_share]
     (-0.36, -0.4, ['w', 'b'])
+
+    Attributes:
+        before: the loss
+        after: the loss after the step
+        predicted: the sum of the parameters' predictions
+        alone: the sum of the changes that each parameter would make alone
+        parameters: a `ParameterStep` for each, in the order given
+        lr: the learning rate; None for a move that is not -lr · gradient
+        method: how the shares were computed: "exact", "Gauss-Legendre" or "composite"
+        cuts: where on the way, from 0 to 1, a relu, abs, max or min switched and the line was cut
+        highest: the largest |loss| seen on the way; infinite or nan where the way leads through a pole
+        loss: what was explained, to be drawn
     """
 
-    before: Number  # the loss
+    before: Number
     after: Number
-    predicted: Number  # the sum of the parameters' predictions
-    alone: Number  # the sum of the changes that each parameter would make alone
+    predicted: Number
+    alone: Number
     parameters: tuple[ParameterStep, ...]
-    lr: Number | None  # None for a move that is not -lr · gradient
-    method: str  # how the shares were computed: "exact", "Gauss-Legendre" or "composite"
-    cuts: tuple[Number, ...]  # where on the way, from 0 to 1, a relu, abs, max or min switched and the line was cut
-    highest: Number = 0  # the largest |loss| seen on the way; infinite or nan where the way leads through a pole
-    loss: Value | None = field(default=None, compare=False)  # what was explained, to be drawn
+    lr: Number | None
+    method: str
+    cuts: tuple[Number, ...]
+    highest: Number = 0
+    loss: Value | None = field(default=None, compare=False)
 
     @property
     def change(self) -> Number:

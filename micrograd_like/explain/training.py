@@ -26,12 +26,19 @@ class ParameterTotal:
     >>> _ = mg.fit(model, [([1.0], 2.0)], mg.mse_loss, optimizer, epochs=6, correct=None, callbacks=[watch])
     >>> [(total.name, total.helped) for total in watch.by_share]
     [('layers[0].neurons[0].w[0]', 6), ('layers[0].neurons[0].b', 6)]
+
+    Attributes:
+        name: the parameter's
+        share: its shares in the changes of the losses, added up
+        predicted: what its gradients predicted, added up
+        helped: in how many explained steps its share was below 0
+        hurt: in how many it was above 0
     """
 
     name: str
     share: Number = 0
     predicted: Number = 0
-    helped: int = 0  # in how many explained steps its share was below 0
+    helped: int = 0
     hurt: int = 0
 
 

@@ -25,6 +25,11 @@ class NodeChange:
     >>> loss = (w * 3.0 + b - 4.0) ** 2
     >>> [(change.name, change.before, change.after) for change in what_if(loss, {"w": 1.0}).changed]
     [('w', 2.0, 1.0), ('*', 6.0, 3.0), ('+', 5.0, 2.0), ('-', 1.0, -2.0), ('**', 1.0, 4.0)]
+
+    Attributes:
+        node: the node, which keeps its number
+        before: its number
+        after: what its number would be
     """
 
     node: Value
@@ -41,20 +46,24 @@ class NodeChange:
 class WhatIf(Report):
     """Compare the loss with what it would be at other numbers.
 
-    `changed` are the nodes that would have other numbers, in the order of the computation.
-
     >>> from micrograd_like import Value
     >>> w, b = Value(2.0, label="w"), Value(-1.0, label="b")
     >>> loss = (w * 3.0 + b - 4.0) ** 2
     >>> report = what_if(loss, {"w": 1.0})
     >>> report.before, report.after, report.change
     (1.0, 4.0, 3.0)
+
+    Attributes:
+        before: the loss
+        after: what the loss would be
+        changed: a `NodeChange` for each node that would have another number, in the order of the computation
+        without_path: what was set but leads nowhere
     """
 
     before: Number
     after: Number
     changed: tuple[NodeChange, ...]
-    without_path: tuple[str, ...]  # what was set but leads nowhere
+    without_path: tuple[str, ...]
 
     @property
     def change(self) -> Number:

@@ -106,6 +106,10 @@ class Expression:
         v0 = x0 * x0
         return v0
     y = f(Value(3.0))
+
+    Attributes:
+        inputs: the point
+        steps: for each, an operation and its operands: the number of an input or of an earlier step, or a float
     """
 
     inputs: tuple[float, ...]
