@@ -266,8 +266,28 @@ def test_an_optimizer_explains_the_step_that_it_would_make():
     assert [entry.name for entry in report.parameters] == [name for name, _ in model.named_parameters()]
     with pytest.raises(TypeError, match="no lr beside an optimizer"):
         explain_step(loss, optimizer, 0.1)
-    with pytest.raises(TypeError, match="expected a learning rate lr, or an optimizer"):
-        explain_step(loss, model)
+
+
+def bowl(x, y):
+    return (x - 2) * (x - 2) + 3 * (x + y) * (x + y)
+
+
+def test_without_a_learning_rate_the_step_goes_to_the_floor_of_the_parabola():
+    v, w = Value(Fraction(5, 3), label="v"), Value(Fraction(-1, 7), label="w")
+    report = explain_step(bowl(v, w), [v, w])
+    x, y = (entry.value + entry.step for entry in report.parameters)
+    # There the slope along the step is 0: no other rate leads lower.
+    slopes = 2 * (x - 2) + 6 * (x + y), 6 * (x + y)
+    assert sum(s * entry.step for s, entry in zip(slopes, report.parameters, strict=True)) == 0
+    assert report.after == bowl(x, y) < report.before
+    assert type(report.lr) is Fraction
+
+
+@pytest.mark.parametrize("function", [lambda w: w * 3.0, lambda w: -(w * w), lambda w: (w - 1.0) ** 2])
+def test_a_learning_rate_is_asked_for_where_the_loss_does_not_bend_up_along_its_gradient(function):
+    w = Value(1.0, label="w")
+    with pytest.raises(TypeError, match=r"expected a learning rate lr, or an optimizer .* does not bend up"):
+        explain_step(function(w), [w])
 
 
 def test_changes_alone_that_are_no_numbers_are_named():

@@ -384,7 +384,9 @@ def explain_step(
     Args:
         loss: a recorded loss, of one sample or of many.
         parameters: a module, names to Values, Values (named by their labels), or an optimizer.
-        lr: the learning rate; not for an optimizer, which has its own. Beside fractions it is taken as a fraction.
+        lr: the learning rate; not for an optimizer, which has its own. Beside fractions it is taken as a fraction. None is
+            1/curvature, where the curvature is the loss's along its gradient: the step to the floor of the parabola that
+            the loss looks like from here. Where it does not bend up there is no such floor, and lr must be given.
         tolerance: how exactly the shares are to add up, relative to the change (or its prediction, if that is larger).
         budget: the most gradients to compute for the shares; None for 64 to 4,096, fewer for larger graphs.
         progress: True for a progress bar (tqdm), False for none, None for one on a terminal that has tqdm.
@@ -397,9 +399,13 @@ def explain_step(
     >>> report = explain_step((w * 3.0 + b) ** 2, [w, b], lr=0.01)
     >>> report.before, round(report.after, 4), round(report["w"].share, 4)
     (42.25, 27.04, -13.689)
+    >>> report = explain_step((w * 3.0 + b) ** 2, [w, b])
+    >>> report.lr, round(report.after, 12)
+    (0.05, 0.0)
 
     Raises:
-        TypeError: the loss or a parameter is not a Value, a number is none, or there is no lr, or one beside an optimizer.
+        TypeError: the loss or a parameter is not a Value, a number is none, or there is an lr beside an optimizer, or none
+            where the loss does not bend up along its gradient.
         ValueError: the loss or its gradient is not finite, before or after the step; a number is out of its range; a
             parameter occurs twice; none of the parameters is one that the loss depends on; or the graph is out of date.
     """
@@ -409,9 +415,7 @@ def explain_step(
         by_name = named(parameters.parameters)
         moves = dict(zip(by_name, parameters.moves(), strict=True))
         return _explain(loss, by_name, None, moves, tolerance, budget, progress, n_jobs)
-    if lr is None:
-        raise TypeError("expected a learning rate lr, or an optimizer in place of the parameters")
-    lr = number(check_positive("lr", lr))
+    lr = None if lr is None else number(check_positive("lr", lr))
     return _explain(loss, parameters, lr, None, tolerance, budget, progress, n_jobs)
 
 
@@ -473,6 +477,9 @@ def _explain(
     for name, slot in slots.items():
         if not isfinite(adjoints[slot]):
             raise ValueError(f"the gradient of {name} is {adjoints[slot]}; expected a finite number")
+    curvature = Curvature(replay, backward, adjoints)
+    if lr is None and moves is None:
+        lr = _to_the_floor(curvature, {slot: adjoints[slot] for slot in slots.values()})
     delta = {slots[name]: step for name, step in _steps(by_name, slots, adjoints, lr, moves).items() if name in slots}
     line = Line(replay, delta, backward)
     before, after = loss.data, line.look(one(loss.data)).loss
@@ -480,7 +487,6 @@ def _explain(
         raise ValueError("the step would make the loss nan, which is no number: it leaves the domain of an operation")
     if not isfinite(after):
         raise ValueError(f"the step would make the loss {after}: it is too large to be explained")
-    curvature = Curvature(replay, backward, adjoints)
 
     def by_itself(slot: int) -> tuple[Number, Number]:
         alone = replay.root_moved(slot, base[slot] + delta[slot]) - before
@@ -511,6 +517,17 @@ def _explain(
         highest=found.highest,
         loss=loss,
     )
+
+
+def _to_the_floor(curvature: Curvature, gradient: Mapping[int, Number]) -> Number:
+    """The learning rate that would lead to the floor of the loss, were it a parabola along its gradient."""
+    bend = curvature.along(gradient)
+    if not (isfinite(bend) and bend > 0):
+        raise TypeError(
+            "expected a learning rate lr, or an optimizer in place of the parameters: the loss does not bend up along its "
+            "gradient, so no step suggests itself"
+        )
+    return sum(g * g for g in gradient.values()) / bend
 
 
 def _update(bar: Any) -> Callable[[int], object] | None:
