@@ -450,10 +450,11 @@ class Program:
 
     def _threads(self, n_jobs: int | None, samples: int) -> int:
         """How many threads may share a batch of so many samples."""
-        if n_jobs is None and "joblib" not in modules:  # nobody is inside of its configuration
+        is_brief = samples * self._work < self.alone
+        if n_jobs is None and (is_brief or "joblib" not in modules):  # who is inside of its configuration has loaded it
             return 1
         threads = jobs.threads_for(n_jobs)
-        return threads if threads > 1 and samples * self._work >= self.alone else 1
+        return 1 if is_brief else threads
 
     def _training(
         self, optimizer: Optimizer, arrays: list[Any], count: int, batch_size: int, n_jobs: int | None
