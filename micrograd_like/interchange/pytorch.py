@@ -11,7 +11,9 @@ from micrograd_like._extras import require
 from micrograd_like.checks import assign, shown
 from micrograd_like.engine import Value
 from micrograd_like.functional import gelu, leaky_relu, silu
+from micrograd_like.interchange.torch_gpt import torch_gpt
 from micrograd_like.nn import MLP, Activation, Layer, Module, Neuron
+from micrograd_like.transformer import GPT
 
 # What both have: our activation, PyTorch's class, and the arguments with which the two are the same function.
 # PyTorch's softplus is x itself beyond a threshold, by default from 20 on; from 40 on that is the nearest float.
@@ -27,11 +29,15 @@ ACTIVATIONS: list[tuple[Activation, str, dict[str, Any]]] = [
 
 
 def to_torch(model: Module) -> Any:
-    """Make the same network of PyTorch's modules: an `nn.Sequential` of `nn.Linear`s and activations, in float64.
+    """Make the same network of PyTorch's modules, in float64: an `nn.Sequential` of `nn.Linear`s and activations.
 
     Names and shapes are PyTorch's: the first layer's weights are `0.weight`, of shape (outputs, inputs), its biases
     `0.bias`. Parameters are the same floats. A sum of many products may differ in its last digits, as PyTorch adds up in
     an order of its own. A single output keeps its axis: shape (…, 1).
+
+    A `GPT` becomes an `nn.Module` with the names that `save_weights(…, layout="torch")` writes, such as
+    `blocks.0.attention.query.weight`. It is called with tokens of shape (…, length) and returns their scores, of shape
+    (…, length, tokens).
 
     >>> from micrograd_like import MLP
     >>> network = to_torch(MLP(2, [3, 1], activation="tanh", rng=0))  # doctest: +SKIP
@@ -39,7 +45,7 @@ def to_torch(model: Module) -> Any:
     ['0.weight', '0.bias', '2.weight', '2.bias']
 
     Args:
-        model: an `MLP`, a `Layer` or a `Neuron`, each layer of which has one activation: "relu", "tanh", "sigmoid",
+        model: a `GPT`; or an `MLP`, a `Layer` or a `Neuron`, each layer of which has one activation: "relu", "tanh", "sigmoid",
             "softplus", `leaky_relu`, `silu`, `gelu`, or none.
 
     Raises:
@@ -47,6 +53,12 @@ def to_torch(model: Module) -> Any:
         ValueError: an activation has no module in PyTorch, or differs inside of a layer; or a parameter is no float.
         ImportError: PyTorch is not installed.
     """
+    if type(model) is GPT:
+        torch = require("torch", extra="torch")
+        network = torch_gpt(torch, model)
+        numbers = {name: _floats(tensor) for name, tensor in torch_tensors(model).items()}
+        network.load_state_dict({name: torch.tensor(rows, dtype=torch.float64) for name, rows in numbers.items()})
+        return network
     layers = _layers(model)
     torch = require("torch", extra="torch")
     modules: list[Any] = []
@@ -176,7 +188,10 @@ def _layers(model: Any) -> list[list[Neuron]]:
     elif isinstance(model, Neuron):
         layers = [[model]]
     else:
-        raise TypeError(f"expected an MLP, a Layer or a Neuron, got {type(model).__name__}: {shown(model)}")
+        raise TypeError(
+            f"expected an MLP, a Layer, a Neuron or a GPT, got {type(model).__name__}: {shown(model)}; the weights of "
+            'any module are written by save_weights(model, path, layout="torch"), for a module of your own in PyTorch'
+        )
     return layers
 
 
@@ -219,6 +234,10 @@ def _is_leaky(activation: Callable[..., Any] | str) -> bool:
         and activation.func is leaky_relu
         and set(activation.keywords) == {"negative_slope"}
     )
+
+
+def _floats(tensor: Any) -> Any:
+    return [_floats(part) for part in tensor] if isinstance(tensor, (list, tuple)) else _float(tensor)
 
 
 def _float(p: Value) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from micrograd_like.checks import shown
-from micrograd_like.compiler.arrays import checked_shape
+from micrograd_like.compiler.arrays import UpTo, checked_shape
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.pipeline import build
 from micrograd_like.compiler.program import Program
@@ -32,6 +32,10 @@ class Source:
         return [float(p.data) for p in self.parameters]
 
 
+def _longest(shape: UpTo) -> Any:
+    return shape.shape if shape.rest else shape.longest
+
+
 def source(program: Any, inputs: Mapping[str, Any]) -> Source:
     """The loops of a compiled program; or of a model, which is called with `inputs` of these shapes.
 
@@ -45,7 +49,12 @@ def source(program: Any, inputs: Mapping[str, Any]) -> Source:
                 f"the program has its inputs already; expected no shapes beside it, got {', '.join(inputs)}"
             )
         if LENGTH in program._parts.shapes:
-            raise ValueError(f"expected a program for samples of one shape, got {program!r}; compile it for one length")
+            ragged = {name: x for name, x in program._inputs.shapes.items() if isinstance(x, UpTo)}
+            instead = [f"{name}={_longest(shape)} for {name}={shape!r}" for name, shape in ragged.items()]
+            raise ValueError(
+                f"expected a program for samples of one shape: compile it for each length that is needed, such as "
+                f"{' and '.join(instead)}; what is exported has no loops whose length is a number of the sample"
+            )
         return Source(program._parts, program.parameters, program._structure, program._has_loss)
     if not isinstance(program, Module):
         raise TypeError(
