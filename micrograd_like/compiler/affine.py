@@ -232,9 +232,9 @@ class _Nest:
         """Find the nest; it serves `parts`, which may be fewer afterwards. False where it would have too many terms."""
         keys = Keys()
         shapes = ([_by_shape(keys, line, p.flow.makers(line)) for line in p.lines] for p in self.parts)
-        first, growth, agreeing = keys.common(shapes)
-        if most is not None and len(first) > most:
+        if (found := keys.common(shapes, most)) is None:
             return False
+        first, growth, agreeing = found
         box: dict[Role, list[int]] = {}
         del self.parts[agreeing:]
         for k, part in enumerate(self.parts):
@@ -242,7 +242,9 @@ class _Nest:
         self._renumber(box)
         keys = Keys()
         items = list(self._by_address(keys))
-        second, growth, agreeing = keys.common(items)
+        again = keys.common(items)
+        assert again is not None
+        second, growth, agreeing = again
         del self.parts[agreeing:]
         shortest, slopes = keys.shorter(second, growth, agreeing - 1), growth
         around = ((), (agreeing,))

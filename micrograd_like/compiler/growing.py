@@ -43,14 +43,22 @@ class Keys:
         shape = (op, scalars, len(trips), strides, tuple(ref >> SHIFT for ref in refs))
         return self.number(shape, len(vector)), vector
 
-    def common(self, lengths: Iterable[list[Item]]) -> tuple[list[Item], list[Vector], int]:
-        """(the loops of the first lines, how their integers grow from the next, shorter ones, how many agree to that)."""
+    def common(
+        self, lengths: Iterable[list[Item]], most: int | None = None
+    ) -> tuple[list[Item], list[Vector], int] | None:
+        """(the loops of the first lines, how their integers grow from the next, shorter ones, how many agree to that).
+
+        None where the first are more than `most` terms.
+        """
         following = iter(lengths)
-        longest = self.extended(self.folded(iter(next(following))))
+        terms = self.folded(iter(next(following)), most)
+        longest = [] if terms is None else self.extended(terms)
+        if terms is None or (most is not None and len(longest) > most):
+            return None
         growth, agreeing = [(0,) * len(vector) for _, vector in longest], 1
         for items in following:
             if agreeing == 1:
-                shorter = self.extended(self.folded(iter(items)))
+                shorter = self.extended(self.folded(iter(items)) or [])
                 if [key for key, _ in shorter] != [key for key, _ in longest]:
                     break
                 pairs = zip(longest, shorter, strict=True)
@@ -94,8 +102,11 @@ class Keys:
         """The lines of a term; of one that has more than so many, one more than that: it is none that is looked for."""
         return list(islice(self.unrolled([item]), count + 1))
 
-    def folded(self, items: Iterator[Item]) -> list[Item]:
-        """The items as loops, by the rules of loops.py; trips are an integer of a loop's vector."""
+    def folded(self, items: Iterator[Item], most: int | None = None) -> list[Item] | None:
+        """The items as loops, by the rules of loops.py; trips are an integer of a loop's vector.
+
+        None where there are ten times as many as `most` on the way: loops take in what lies below them, but not that much.
+        """
         stack: list[Item] = []
         places: dict[int, list[int]] = {}
         loops: list[int] = []
@@ -169,6 +180,8 @@ class Keys:
             push(item)
             while grow() or start():
                 pass
+            if most is not None and len(stack) > 10 * most:
+                return None
         return stack
 
     def extended(self, items: Sequence[Item]) -> list[Item]:
