@@ -125,6 +125,43 @@ def test_a_chapter_from_start_to_end(known, size):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("key", ["enter", "ctrl+r"])
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        (":solution", "return 2 * x"),
+        (":h", "Hint 1 of"),
+        (" :?", "These are commands"),
+        (":nonsense", "These are commands"),
+    ],
+)
+def test_a_word_after_a_colon_is_a_command_in_an_exercises_editor_too(known, line, shown, key):
+    async def story(reader):
+        editor = reader.app.screen.query_one("#editor")
+        start = editor.text
+        editor.text = ""
+        editor.insert(line)
+        await reader.press(key)
+        assert shown in reader.screen
+        assert "SyntaxError" not in reader.screen
+        assert editor.text == start
+
+    drive(known, story, size=(120, 40), place=EXERCISE)
+
+
+def test_code_that_has_a_colon_is_code(known):
+    async def story(reader):
+        editor = reader.app.screen.query_one("#editor")
+        editor.text = ""
+        editor.insert("def double(x):\n    return x + x")
+        await reader.press("enter")
+        assert "These are commands" not in reader.screen
+        await reader.press("ctrl+r")
+        assert "Solved." in reader.screen
+
+    drive(known, story, size=(120, 40), place=EXERCISE)
+
+
 def test_repeats_show_the_truth_and_what_was_changed(known):
     async def story(reader):
         await reader.press("enter")

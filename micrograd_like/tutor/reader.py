@@ -146,9 +146,7 @@ class Reader(Screen[None]):
             self.show("question")
             self.show_code()
         if step.is_exercise:
-            editor.text = self.reading.session.solved.get(self.reading.place, step.start)
-            before, _, _ = step.start.partition("...")
-            editor.move_cursor((before.count("\n"), len(before) - before.rfind("\n") - 1))
+            self.fill_editor()
             editor.focus()
         else:
             self.query_one("#prompt").focus()
@@ -160,6 +158,13 @@ class Reader(Screen[None]):
             self.query_one(f"#{pane}").scroll_home(animate=False)
         self.add(said)
         self.show_keys()
+
+    def fill_editor(self) -> None:
+        """The task's lines, or the reader's solution, with the cursor where there is something to be done."""
+        editor, start = self.query_one("#editor", TextArea), self.step.start
+        editor.text = self.reading.session.solved.get(self.reading.place, start)
+        before, _, _ = start.partition("...")
+        editor.move_cursor((before.count("\n"), len(before) - before.rfind("\n") - 1))
 
     def repaint(self) -> None:
         """The same in other colours."""
@@ -320,7 +325,25 @@ class Reader(Screen[None]):
         if self._is_running():
             prompt.value = line  # one thing at a time; what was typed stays
             return
-        kind, line = self.reading.meaning(line)
+        self.do(*self.reading.meaning(line))
+
+    @on(TextArea.Changed, "#editor")
+    def written(self, event: TextArea.Changed) -> None:
+        if event.text_area.text.endswith("\n"):
+            self.obey_editor()
+
+    def obey_editor(self) -> bool:
+        """Whether the editor's only line is a word after a colon: then that command is done, and the task's lines return."""
+        editor = self.query_one("#editor", TextArea)
+        line = editor.text.strip()
+        if not line.startswith(":") or "\n" in line or self._is_running():
+            return False
+        self.fill_editor()
+        self.do(*self.reading.meaning(line))
+        return True
+
+    def do(self, kind: str, line: str) -> None:
+        """What a line asks for, as `Reading.meaning` has it."""
         match kind:
             case "go":
                 self.go_on()
@@ -385,7 +408,7 @@ class Reader(Screen[None]):
             self.enter(self.reading.place - 1)
 
     def action_again(self) -> None:
-        if self._is_running() or self.step.code is None:
+        if self._is_running() or self.step.code is None or (self.step.is_exercise and self.obey_editor()):
             return
         self.run_step(solution=self.query_one("#editor", TextArea).text if self.step.is_exercise else None)
 
