@@ -107,8 +107,7 @@ with house_style() as matplotlib:
             }
             ax.annotate("", (x1, y1), (x0, y0), arrowprops=arrow)
         ax.plot(*zip(*balls, strict=True), "o", color=colour, markersize=6)
-        ax.set(title=f"rate {rate_shown}\n{what}", xlabel="w", xlim=(-2.9, 4.9), ylim=(-1, 25))
-    figure.axes[0].set_ylabel("loss")
+        ax.set(title=f"rate {rate_shown}\n{what}\nloss", xlabel="w", xlim=(-2.9, 4.9), ylim=(-1, 25))
     figure.suptitle(
         "Above the rate 1/2 each step lands further from the lowest point", x=0.005, ha="left", fontweight="bold"
     )

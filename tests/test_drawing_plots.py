@@ -221,7 +221,9 @@ def test_attention_is_a_triangle_for_each_head_whose_squares_have_the_areas_of_t
     shares = [[1.0], [0.25, 0.75], [0.0, 0.36, 0.64]]
     plot = plot_attention(["·", "a", "b"], [shares, shares], "Who looks at whom")
     assert plot.summary.startswith("Head 1: · looks most at ·, a at a, b at b. Head 2:")
-    assert [axes.get_title(loc="left") for axes in plot.figure.axes[:2]] == ["head 1", "head 2"]
+    for i, axes in enumerate(plot.figure.axes[:2], start=1):  # each says what its rows and columns are
+        assert axes.get_title(loc="left") == f"head {i}: this letter looks …"
+        assert axes.get_xlabel() == "… at this one"
     _, filled = plot.figure.axes[0].patches
     corners = filled.get_path().vertices.reshape(-1, 5, 2)
     areas = {tuple(c.mean(0).round() for c in square[:4].T): math.dist(*square[:2]) ** 2 for square in corners}

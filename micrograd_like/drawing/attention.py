@@ -9,7 +9,7 @@ from typing import Any
 from micrograd_like._extras import require
 from micrograd_like.checks import listed, texts
 from micrograd_like.drawing.figure import Plot, canvas, plain
-from micrograd_like.drawing.style import BODY, NEUTRAL, PAGE_WIDTH
+from micrograd_like.drawing.style import BODY, NEUTRAL, PAGE_WIDTH, SMALL
 
 ACROSS = 4  # triangles side by side
 _ROWS = "rows of numbers for each head"
@@ -53,11 +53,10 @@ def plot_attention(letters: Sequence[str], heads: Sequence[Sequence[Sequence[Any
         for n, axes in enumerate(grid.flat):
             if n < len(numbers):
                 _triangle(axes, names, numbers[n])
-                axes.set_title(f"head {n + 1}", fontsize=BODY)
+                axes.set_title(f"head {n + 1}: this letter looks …", fontsize=SMALL)
+                axes.set_xlabel("… at this one", fontsize=SMALL)
             else:
                 axes.set_axis_off()
-        grid[0, 0].set_ylabel("this letter looks …", fontsize=BODY)
-        grid[-1, 0].set_xlabel("… at this one", fontsize=BODY)
     return Plot(figure, " ".join(f"Head {n + 1}: {_most(names, shares)}." for n, shares in enumerate(numbers)))
 
 

@@ -322,12 +322,15 @@ class Sweep(Report):
                         axes.annotate(
                             words, spot, xytext=(10, -12), textcoords="offset points", color=tint, va="center"
                         )
+            drawn = 0.0
             for x, style, words, height in (
                 (self.largest, "-", "helps up to", 0.97),
                 (self.theory, ":", "2/curvature =", 0.89),
             ):
                 if x:
-                    axes.axvline(as_float(x), color=NEUTRAL, linestyle=style, linewidth=1.5)
+                    if abs(as_float(x) - drawn) > 0.05 * drawn:  # else two lines would look like one
+                        axes.axvline(as_float(x), color=NEUTRAL, linestyle=style, linewidth=1.5)
+                    drawn = as_float(x)
                     axes.annotate(f"{words} {shown(x, 3)} ", (as_float(x), height), xycoords=("data", "axes fraction"),
                                   xytext=(-6, 0), textcoords="offset points", ha="right", va="top")  # fmt: skip
             axes.axhline(0, color=NEUTRAL, linewidth=0.8)

@@ -58,6 +58,7 @@ class Slice(Report):
         step: how far the parameter would move: -lr · gradient, 0 without a learning rate
         alone: the change of the loss after the step
         has_path: False where the loss does not depend on the parameter
+        called: its name in the picture; empty for the same
     """
 
     name: str
@@ -71,6 +72,7 @@ class Slice(Report):
     step: Number
     alone: Number
     has_path: bool
+    called: str = ""
 
     @property
     def predicted(self) -> Number:
@@ -87,14 +89,17 @@ class Slice(Report):
 
     @property
     def title(self) -> str:
+        return self._title(self.name)
+
+    def _title(self, name: str) -> str:
         if not self.has_path:
-            return f"no path: the loss does not depend on {self.name}"
+            return f"no path: the loss does not depend on {name}"
         if self.lr is None:
             slope = f"the slope {signed(self.gradient)} and the curvature {signed(self.curvature)}"
-            return f"At {self.name} = {show(self.value)} the loss has {slope}"
+            return f"At {name} = {show(self.value)} the loss has {slope}"
         verb = "lower" if self.alone < 0 else "raise" if self.alone > 0 else "change"
         predicted = f"the gradient predicted {show(abs(self.predicted))}"
-        return f"{self.name} alone would {verb} the loss by {show(abs(self.alone))}; {predicted}"
+        return f"{name} alone would {verb} the loss by {show(abs(self.alone))}; {predicted}"
 
     def _table(self, rows: int | None) -> Table:
         count = len(self.points) if rows is None else min(max(rows, 2), len(self.points))
@@ -105,10 +110,11 @@ class Slice(Report):
 
     def plot(self) -> Plot:
         """The loss over the parameter, with tangent, parabola, kinks and the step at its predicted and its true height."""
-        with canvas(400, title=self.title) as (figure, grid):
+        name = self.called or self.name
+        with canvas(400, title=self._title(name)) as (figure, grid):
             _draw(grid[0, 0], self)
-            name_axes(grid[0, 0], one_line(self.name), "loss")
-        return Plot(figure, f"From {shown(self.points[0][0])} to {shown(self.points[-1][0])} in {self.name}.")
+            name_axes(grid[0, 0], one_line(name), "loss")
+        return Plot(figure, f"From {shown(self.points[0][0])} to {shown(self.points[-1][0])} in {name}.")
 
 
 def _draw(axes: Any, curve: Slice, labels: bool = True) -> tuple[float, float]:
@@ -120,17 +126,24 @@ def _draw(axes: Any, curve: Slice, labels: bool = True) -> tuple[float, float]:
     steps = curve.lr is not None and bool(curve.step)
     heights = [y for y in (*ys, loss, *((predicted, true) if steps else ())) if isfinite(y)]
     low, high = min(heights), max(heights)
-    pad = 0.08 * (high - low) or 1.0
+    pad = (0.16 if steps and labels else 0.08) * (high - low) or 1.0  # the names of the step's ends stand beyond them
     axes.set_ylim(low - pad, high + pad)
     axes.set_xlim(xs[0], xs[-1])
-    for height, style, word in ((curve.tangent, "--", "tangent"), (curve.parabola, ":", "parabola")):
-        line = [as_float(height(x)) for x, _ in curve.points]
+    lines = {
+        word: [as_float(height(x)) for x, _ in curve.points]
+        for word, height in (("tangent", curve.tangent), ("parabola", curve.parabola))
+    }
+    hidden = all(abs(a - b) <= 0.003 * (high - low) for a, b in zip(lines["parabola"], ys, strict=True))
+    for word, style in (("tangent", "--"), ("parabola", ":")):
+        line = lines[word]
+        if hidden and word == "parabola":  # it would lie under the loss
+            continue
         axes.plot(xs, line, color=NEUTRAL, linewidth=1.2, linestyle=style)
         if labels:
             _name_line(axes, word, xs, line, (low - pad, high + pad))
     axes.plot(xs, ys, color=LOWERS if labels else NEUTRAL, linewidth=2.2)
     if labels:
-        label_end(axes, "the loss", xs, ys, LOWERS)
+        label_end(axes, "the loss, a parabola" if hidden else "the loss", xs, ys, LOWERS)
     marks = [("now", value, loss, "o", NEUTRAL, "full")]
     if curve.kinks:
         at = dict(zip(xs, ys, strict=True))
@@ -278,7 +291,13 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
         step=step,
         alone=replay.root_moved(slot, value + step) - loss.data,
         has_path=True,
+        called=_called(replay, name_of(node)),
     )
+
+
+def _called(replay: Replay, name: str) -> str:
+    """What a picture calls a parameter of this loss: what is short depends on what else there is."""
+    return short_names([*(node.label for node in replay.slots if node.op is None and node.label), name])[name]
 
 
 def _rate(lr: Any) -> Any:
@@ -309,6 +328,7 @@ class Contour(Report):
         losses: a row for each y
         path: (first, second, loss) before the first and after each step
         lr: the learning rate of the path; None where none was given
+        called: the two names in the picture; empty for the same
     """
 
     names: tuple[str, str]
@@ -317,6 +337,7 @@ class Contour(Report):
     losses: tuple[tuple[Number, ...], ...]
     path: tuple[tuple[Number, Number, Number], ...]
     lr: Number | None
+    called: tuple[str, ...] = ()
 
     @property
     def rising(self) -> int:
@@ -325,7 +346,9 @@ class Contour(Report):
 
     @property
     def title(self) -> str:
-        first, second = self.names
+        return self._title(*self.names)
+
+    def _title(self, first: str, second: str) -> str:
         if len(self.path) < 2:
             return f"The loss over {first} and {second}; here it is {show(self.path[0][2])}"
         steps = len(self.path) - 1
@@ -343,7 +366,8 @@ class Contour(Report):
         """The loss over the two parameters as a map, with the path of gradient descent."""
         steps = len(self.path) - 1
         walk = {f"after {steps} step{'s' * (steps != 1)}" if steps else "here": [(x, y) for x, y, _ in self.path]}
-        return plot_walks(self.xs, self.ys, self.losses, walk, self.title, *self.names)
+        names = self.called or self.names
+        return plot_walks(self.xs, self.ys, self.losses, walk, self._title(*names), *names)
 
 
 def loss_contour(
@@ -411,4 +435,5 @@ def loss_contour(
             if not all(map(isfinite, path[-1])):
                 path.pop()
                 break
-    return Contour((name_of(parameters[0]), name_of(parameters[1])), xs, ys, losses, tuple(path), lr)
+    names = name_of(parameters[0]), name_of(parameters[1])
+    return Contour(names, xs, ys, losses, tuple(path), lr, tuple(_called(replay, name) for name in names))

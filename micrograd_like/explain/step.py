@@ -276,8 +276,10 @@ def _lanes(report: StepReport, title: str) -> Any:
                 if abs(x) > 1.12 * limit:  # a white gap says that the bar is longer
                     axes.barh(place, 0.03 * limit, left=0.9 * tip, color="white", height=0.76)
                 number_at(axes, x, place, tip)
-            axes.annotate(f"all {shown_signed(totals[kind], 3)}", (0, len(names)), va="center", fontweight="bold",
-                          ha="right" if sides[0] < -limit else "left", color=colour(totals[kind]))  # fmt: skip
+            left = sides[0] < -limit
+            axes.annotate(f"all {shown_signed(totals[kind], 3)}", (0, len(names)), xytext=(-4 if left else 4, 0),
+                          textcoords="offset points", va="center", fontweight="bold",
+                          ha="right" if left else "left", color=colour(totals[kind]))  # fmt: skip
             axes.axvline(0, color=NEUTRAL, linewidth=0.8)
             axes.set_xlim(*sides)
             axes.set_title(f"{kind}: {meaning}", fontsize=SMALL)
