@@ -4,7 +4,7 @@
 
 Weights and biases are the knobs of a network. Which of them is "strong", and which is "weak"? One reads that a bias does
 not have quite as big an effect as a weight, because 10 · 10 is 100 and 10 + 10 is only 20. This chapter looks at what
-each knob really does, with numbers, and finds a rule that is as short as it is exact.
+each knob does, with numbers, and finds a rule that is as short as it is exact.
 
 One word first. The *loss* is a number that says how wrong the result is: 0 is perfect, and learning makes it smaller.
 Chapter 4 is about losses; here we use the square of the error.

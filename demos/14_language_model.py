@@ -161,7 +161,7 @@ print(f"{'all':20} {len(model.parameters()):5}")
 ## What the loss means
 
 At each place the model gives a score to each of the 27 tokens. `softmax` makes probabilities of the scores (chapter 9),
-and the loss at a place is the cross-entropy of chapter 4: −log of the probability of the letter that really comes. It
+and the loss at a place is the cross-entropy of chapter 4: −log of the probability of the letter that comes. It
 says how surprised the model is. The loss of a name is the mean over its places, so it is a loss *per letter*.
 """
 

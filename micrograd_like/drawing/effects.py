@@ -1,6 +1,6 @@
 """What a drawing's colours and thicknesses mean: one quantity for each kind of mark, and the legend that says which.
 
-`Style` shows gradients, `ByShare` what each parameter really did in a step, `Highlight` the paths from one number.
+`Style` shows gradients, `ByShare` what each parameter did in a step, `Highlight` the paths from one number.
 """
 
 from __future__ import annotations
@@ -238,7 +238,7 @@ class _Report(Protocol):
 
 
 class ByShare(Style):
-    """Parameters coloured by what they really did to the loss in a step: their shares.
+    """Parameters coloured by what they did to the loss in a step: their shares.
 
     A neuron's box shows the sum of its parameters' shares, and an edge that stands for a weight the weight's.
 

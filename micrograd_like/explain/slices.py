@@ -180,7 +180,7 @@ def _name_line(axes: Any, word: str, xs: Sequence[float], ys: Sequence[float], e
 def small_multiples(loss: Value, parameters: Parameters, lr: Any, *, span: Any = None, count: int = 12) -> Plot:
     """Draw a slice of the loss for each of the parameters that a step would change it most through.
 
-    All slices have one scale, so that steep is steep. A full diamond is where the step really ends, a hollow one where
+    All slices have one scale, so that steep is steep. A full diamond is where the step ends, a hollow one where
     the gradient predicted that it would.
 
     >>> from micrograd_like import Value

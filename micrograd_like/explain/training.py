@@ -43,7 +43,7 @@ class ParameterTotal:
 
 
 class ExplainSteps(Report):
-    """Explain every so many steps of `fit`, as a callback, with the move that the optimizer really makes.
+    """Explain every so many steps of `fit`, as a callback, with the move that the optimizer makes.
 
     A step is explained for the loss of its own mini-batch. Memory stays bounded: a few sums for each parameter, and the
     reports of the last steps that were explained. Costs an `explain_move` for each of those steps.

@@ -220,15 +220,15 @@ function switched(looks) {
   return null;
 }
 
-// One step explained, parameter by parameter: promised (gradient · step), alone, and its share of what really happens.
+// One step explained, parameter by parameter: predicted (gradient · step), alone, and its share of what happens.
 export function explain(program, parameters, g, to, rows, before, tolerance = 1e-9) {
   const after = program.lossOf(to, rows), predicted = parameters.map((x, p) => g[p] * (to[p] - x));
   const alone = program.alone(parameters, to, rows).map((loss) => loss - before);
-  const promise = sum(predicted), change = after - before;
-  const target = Math.max(tolerance * Math.max(Math.abs(change), Math.abs(promise)), 1e-14 * (Math.abs(before) + Math.abs(after)));
+  const predictedSum = sum(predicted), change = after - before;
+  const target = Math.max(tolerance * Math.max(Math.abs(change), Math.abs(predictedSum)), 1e-14 * (Math.abs(before) + Math.abs(after)));
   const found = Number.isFinite(after) ? shares(program, parameters, to, rows, target) : { shares: new Float64Array(program.count).fill(NaN), cuts: 0, evaluations: 0 };
   return { before, after, change, predicted, alone, share: found.shares, cuts: found.cuts, evaluations: found.evaluations,
-    promise, aloneSum: sum(alone), shareSum: sum(found.shares), residual: change - sum(found.shares) };
+    predictedSum, aloneSum: sum(alone), shareSum: sum(found.shares), residual: change - sum(found.shares) };
 }
 
 // Python's random numbers (the Mersenne Twister), so that samples are shuffled as in `fit`.

@@ -4,7 +4,7 @@ import { AHEAD, DATA, P, S, T, changed, edit, goto, horizon, losses, names, onCh
 import { $, arrow, clamp, drag, el, finite, fmt, html, nice, say, set, signed, way } from "./base.js";
 import { choose } from "./diagram.js";
 
-// ---------- one number: the loss over it, what the gradient promises, what really happens ----------
+// ---------- one number: the loss over it, what the gradient predicts, what happens ----------
 const SX = 44, SW = 388, SH = 178;
 const slice = $("slice"), part = {};
 for (const [key, tag, cls] of [["grid", "g", ""], ["gap", "path", "gap"], ["curve", "path", "ink"], ["tangent", "path", "tangent"], ["path", "g", ""], ["now", "circle", "nowDot"], ["hollow", "circle", "hollowDot"], ["full", "circle", "fullDot"]]) part[key] = el(tag, { class: cls }, slice);
@@ -50,7 +50,7 @@ function drawSlice(v) {
   set(part.full, { cx: px, cy: ty, r: 5.5, class: `fullDot ${alone > 0 ? "raises" : "lowers"}` });
   set(part.gap, { d: `M${px} ${py}V${ty}` });
   drawPath(X, Y, p);
-  for (const [key, value, cls] of [["now", fmt(v.loss), ""], ["promised", signed(predicted), way(predicted)], ["alone", signed(alone), way(alone)]]) {
+  for (const [key, value, cls] of [["now", fmt(v.loss), ""], ["predicted", signed(predicted), way(predicted)], ["alone", signed(alone), way(alone)]]) {
     const node = $(`read-${key}`); say(node, value); set(node, { class: cls });
   }
   say($("knobName"), names()[p]);
@@ -85,7 +85,7 @@ $("valueBox").addEventListener("change", (e) => {
 });
 
 // ---------- all parameters, ranked: three lanes with one scale ----------
-const bars = $("bars"), LANES = [["predicted", "promised", "gradient × move"], ["alone", "alone", "if only it moved"], ["share", "share", "of what happens"]], laneX = (k) => 144 + 108 * k, HALF = 50, MOST = 12;
+const bars = $("bars"), LANES = [["predicted", "predicted", "gradient × move"], ["alone", "alone", "if only it moved"], ["share", "share", "of what happens"]], laneX = (k) => 144 + 108 * k, HALF = 50, MOST = 12;
 let rows = [], foot = null, more = null, order = [], showAll = false;
 export const ranked = () => order;
 export function drawBars() {
@@ -116,7 +116,7 @@ function drawRank({ report }) {
   const digits = top < 1 ? 3 : Math.max(0, 2 - Math.floor(Math.log10(top)) * (top >= 10));
   const plain = (x) => Math.abs(x / unit) < 1e4 ? (x > 0 ? "+" : "") + (x / unit).toFixed(digits).replace("-", "−") : signed(x);
   say($("unit"), `← lowers the loss · raises it →${{ 1: "", 0.001: ", in thousandths", 0.000001: ", in millionths" }[unit]}`);
-  const all = { predicted: report.promise, alone: report.aloneSum, share: report.change };
+  const all = { predicted: report.predictedSum, alone: report.aloneSum, share: report.change };
   rows.forEach((row, place) => {
     if (!row.total) { row.p = order[place]; say(row.name, names()[row.p]); row.g.classList.toggle("chosen", row.p === S.chosen); }
     LANES.forEach(([key], k) => {
@@ -127,10 +127,10 @@ function drawRank({ report }) {
     });
   });
   say(foot, `moving together: ${signed(report.change - report.aloneSum)} · residual ${fmt(report.residual)}${report.cuts ? ` · cut at ${report.cuts} switches` : ""}`);
-  const big = Math.abs(report.change - report.promise) > 0.5 * Math.abs(report.promise);
+  const big = Math.abs(report.change - report.predictedSum) > 0.5 * Math.abs(report.predictedSum);
   say($("verdict"), !Number.isFinite(report.after) ? "This step throws the loss out of all numbers: the learning rate is far too large."
-    : report.change > 0 && report.promise < 0 ? "The step overshoots: the gradient promised a lower loss, but the loss rises. Try a smaller learning rate."
-    : big ? "The loss falls, but not by what was promised: the slope changes on the way." : "The step does about what the gradient promised.");
+    : report.change > 0 && report.predictedSum < 0 ? "The step overshoots: the gradient predicted a lower loss, but the loss rises. Try a smaller learning rate."
+    : big ? "The loss falls, but not by what was predicted: the slope changes on the way." : "The step does about what the gradient predicted.");
   set($("verdict"), { class: `verdict ${report.change > 0 || !Number.isFinite(report.after) ? "raises" : "lowers"}` });
 }
 
