@@ -483,3 +483,18 @@ def test_a_loss_over_constants_has_its_stages_too() -> None:
     program = mg.compile(lambda: sum((p * k - 1) ** 2 for k in range(5)) * 0.2, [p])
     runs = [stage.run([3.0], []) for stage in program.stages() if stage.run is not None]
     assert runs == [program(), program(), program(), (program(), program.gradient()[1].tolist())]
+
+
+@pytest.mark.parametrize("size", [2, 3, 10])
+def test_the_way_back_through_a_composed_row_computes_no_power_again(size: int) -> None:
+    parameters = [mg.Value(0.5 * k - 1) for k in range(size)]
+    program = mg.compile(lambda y: mg.cross_entropy(parameters, y), parameters, y=())
+    text = {stage.name: stage.text for stage in program.stages()}
+    assert "exp(" in text["nests"]
+    assert "exp(" not in text["adjoint"]
+    for y in range(size):
+        for p in parameters:
+            p.grad = 0
+        mg.cross_entropy(parameters, y).backward()
+        gradient = program.gradient([y])[1]
+        assert close(gradient.tolist(), [p.grad for p in parameters])

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from itertools import product
 from typing import Any
 
 from micrograd_like import ops
@@ -48,6 +49,8 @@ from micrograd_like.compiler.spaces import (
 from micrograd_like.compiler.sums import settle
 from micrograd_like.compiler.trace import KEPT, NOTHING, Trace, trace_rule
 from micrograd_like.ops import Operation
+
+EXPANSION = 16  # terms before a composed row's line, among which its expansion is looked for
 
 
 @dataclass
@@ -86,7 +89,7 @@ class _Builder:
     def reverse(self, terms: Sequence[Term], trips: tuple[int, ...]) -> tuple[Term, ...]:
         """The sweep of terms inside of loops with these trips (0: a table's column)."""
         sweep: list[Term] = []
-        for term in reversed(terms):
+        for k, term in reversed(list(enumerate(terms))):
             if isinstance(term, For):
                 self.around.append(term.trips)
                 loop = For(term.trips, self.reverse(term.body, (*trips, term.trips)))
@@ -97,7 +100,7 @@ class _Builder:
             elif isinstance(term, Table):
                 sweep += self._table(term, trips)
             else:
-                sweep += self._statement(term, trips)
+                sweep += self._statement(term, trips, terms[max(k - EXPANSION, 0) : k])
         return tuple(sweep)
 
     def _table(self, table: Table, trips: tuple[int, ...]) -> list[Term]:
@@ -117,7 +120,8 @@ class _Builder:
             self.contributions.append(_without_empty(Table(table.rows, tuple(found))))
         return [_without_empty(Table(table.rows[::-1], tuple(bodies)))] if any(bodies) else []
 
-    def _statement(self, s: Statement, trips: tuple[int, ...]) -> list[Term]:
+    def _statement(self, s: Statement, trips: tuple[int, ...], before: Sequence[Term]) -> list[Term]:
+        """What a line adds to its operands' adjoints; `before` are the terms before it."""
         if s.out.space == INACTIVE:
             return []
         if s.op is ops.gather:
@@ -131,7 +135,8 @@ class _Builder:
                 sweep += self._contribute(ref, rule, s, operands, ())
             return sweep
         if (rules := separable_rules(s.op, len(scalars), len(s.strided))) is None:
-            return self._small_program(s, scalars, trips)
+            sweep = self._small_program(s, scalars, trips)
+            return sweep if s.value is None else reused(sweep, lower(before, self.constants, trips), len(trips))
         sweep = []
         still = [Ref(ref.space, ref.base, ref.coefs + (0,) * len(s.trips)) for ref in scalars]
         inner = (*trips, *s.trips)
@@ -208,6 +213,65 @@ class _Builder:
             kept: tuple[tuple[Leaf, ...], Code] = ((g, value), ((KEPT, (0, 1)),)) if self.careful else ((value,), ())
             sweep.append(For(n, (Assign(target, True, *kept),)))
         return sweep
+
+
+def reused(sweep: list[Term], before: Sequence[Term], level: int) -> list[Term]:
+    """The sweep of a composed row without what its expansion, which is among the terms before it, has computed already.
+
+    `level`: how many loops there are around both. Each number of the rule's own is written once, and so is a node.
+    """
+    known = {text: target for term in before for text, target in _computed(term)}
+    same: dict[int, Ref] = {}  # of a rule's own number the node that it is
+
+    def elements(ref: Ref, trips: Sequence[int]) -> list[tuple[tuple[int, ...], int]]:
+        """The places that an address goes to, by the counters of the rule's own loops."""
+        own = ref.coefs[level:]
+        counters = product(*map(range, trips[: len(own)]))
+        return [(i, ref.base + sum(c * k for c, k in zip(own, i, strict=True))) for i in counters]
+
+    def renamed(ref: Ref, trips: Sequence[int]) -> Ref:
+        """The address among the nodes. Raises LookupError where only some of its elements are there, or in no line."""
+        places = elements(ref, trips)
+        if ref.space != TEMPORARY or not any(place in same for _, place in places):
+            return ref
+        start = same[places[0][1]]
+        own = [0] * len(ref.coefs[level:])
+        for counters, place in places:
+            if sum(counters) == 1:
+                own[counters.index(1)] = same[place].base - start.base
+        for counters, place in places:
+            if same[place] != replace(start, base=start.base + sum(c * k for c, k in zip(own, counters, strict=True))):
+                raise LookupError
+        return replace(start, coefs=(*start.coefs, *own))
+
+    def needed(term: Term, trips: tuple[int, ...] = ()) -> Term | None:
+        """The term without what is known, if something is left."""
+        if isinstance(term, For):
+            body = tuple(each for part in term.body if (each := needed(part, (*trips, term.trips))) is not None)
+            return replace(term, body=body) if body else None
+        inner = (*trips, *term.trips) if isinstance(term, Reduce) else trips
+        term = moved(term, lambda ref: renamed(ref, inner))
+        for text, target in _computed(term, trips):
+            if text in known and target.space == TEMPORARY:
+                node = known[text]
+                for (_, place), (_, at) in zip(elements(target, trips), elements(node, trips), strict=True):
+                    same[place] = Ref(node.space, at, node.coefs[:level])
+                return None
+        return term
+
+    try:
+        return [each for term in sweep if (each := needed(term)) is not None]
+    except LookupError:
+        return sweep
+
+
+def _computed(term: Term, trips: tuple[int, ...] = ()) -> list[tuple[str, Ref]]:
+    """Of an assignment, or of those in a loop: what is computed, inside of which loops, and where it goes."""
+    if isinstance(term, For):
+        return [x for each in term.body for x in _computed(each, (*trips, term.trips))]
+    if isinstance(term, Reduce) or (isinstance(term, Assign) and not term.accumulate):
+        return [(f"{trips}: {replace(term, target=Ref(TEMPORARY, 0))}", term.target)]
+    return []
 
 
 def _bounded(term: Term, shorter: Term, n: Bound) -> Term:
