@@ -299,6 +299,9 @@ def _tried(tree: Path, tests: list[str], seconds: float, log: Path) -> tuple[str
         os.chdir(tree)
         os.environ.update(_paths(tree))
         sys.path[:0] = [str(tree), str(tree / "tests")]
+        ours = {path.stem for path in tree.iterdir()}  # Hypothesis, for one, has imported what is installed
+        for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
+            del sys.modules[name]
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
         code = 3
         try:

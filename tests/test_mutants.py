@@ -26,6 +26,8 @@ import mutants
 for library in ("numpy", "hypothesis"):  # loaded before pytest begins, as in a campaign
     __import__(library)
 mutants.ROOT, tree = Path(sys.argv[1]), Path(sys.argv[2])
+sys.path.append(sys.argv[1])
+import package  # as it is installed: a trial imports its own
 source = (mutants.ROOT / "package.py").read_text()
 always = "tests/test_package.py::test_that_always_fails"
 durations = {always: 0.0, "tests/test_package.py::test_twice": 0.0}
