@@ -32,6 +32,7 @@ COPIED = ["micrograd_like", "tests", "demos", "docs", "benchmarks", "README.md",
           "setup.cfg", "setup.py", "MANIFEST.in", "pyproject.toml", "Makefile", "LICENSE"]  # fmt: skip
 SECONDS = 60.0  # of tests, by what they took unchanged, that are spent on one mutant
 FIRST = 25  # tests
+SOUND = {""}  # tests that pass alone, without a change
 PATIENCE = 5  # times what its tests took unchanged, and a mutant counts as one that never ends
 MEMORY = 6 * 2**30  # bytes that a mutant may use
 LOADED = ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the heavy libraries are, before pytest begins
@@ -262,7 +263,8 @@ def verdict(mutant: Mutant, tree: Path, tests: list[str], durations: dict[str, f
             result, killer = trial(mutant, tree, chosen, patience, log)
             if result == "survived":
                 break
-            if result == "slow" or _tried(tree, [killer], patience, log)[0] == "survived":
+            if result == "slow" or killer in SOUND or _tried(tree, [killer], patience, log)[0] == "survived":
+                SOUND.add(killer)
                 return result
             print(f"      fails without a change: {killer}", flush=True)
             del durations[killer]
