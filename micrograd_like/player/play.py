@@ -86,9 +86,9 @@ def play(
         title: the page's heading.
         hints: things to try, one sentence each.
 
+    >>> from micrograd_like import MLP, SGD, mse_loss
     >>> model = MLP(2, [3, 1], activation="tanh", rng=0)
     >>> data = [([0.0, 0.0], -1), ([1.0, 0.0], 1)]
-    >>> from micrograd_like import mse_loss
     >>> play(model, data, mse_loss, SGD(model.parameters(), lr=0.1)).title
     'Drag a weight, watch the loss answer'
     >>> play(GPT(3, block=4, width=4, heads=2, rng=0), "ab", letters="·ab").title
