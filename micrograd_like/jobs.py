@@ -6,7 +6,6 @@ so what is computed in Python is shared by processes (`Crew`).
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,7 +15,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from math import ceil
-from multiprocessing.connection import Connection
 from operator import index
 from pathlib import Path
 from queue import SimpleQueue
@@ -140,8 +138,9 @@ class Crew:
 
     def __init__(self, work: Callable[[Any], Any], n_jobs: int | None) -> None:
         self.work = work
-        self.size = threads_for(n_jobs) if forks() else 1
-        self.others: list[tuple[Any, Connection]] = []  # processes, and how to reach them
+        threads = threads_for(n_jobs)
+        self.size = threads if threads > 1 and forks() else 1
+        self.others: list[tuple[Any, Any]] = []  # processes, and how to reach them
         self.worked = 0.0  # seconds
 
     def __enter__(self) -> Crew:
@@ -190,6 +189,8 @@ class Crew:
         return found
 
     def _fork(self) -> None:
+        import multiprocessing  # only here and below: it is slow to import
+
         context = multiprocessing.get_context("fork")
         for _ in range(self.size - 1):
             here, there = context.Pipe()
@@ -204,11 +205,13 @@ class Crew:
 
 def forks() -> bool:
     """Whether this process can make forks of itself that compute: macOS's own libraries do not survive it."""
+    import multiprocessing
+
     able = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
     return able and not multiprocessing.current_process().daemon
 
 
-def _serve(work: Callable[[Any], Any], line: Connection, ours: Sequence[Connection]) -> None:
+def _serve(work: Callable[[Any], Any], line: Any, ours: Sequence[Any]) -> None:
     """Answer lists of items with lists of results, until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that was forked, which ends this one
     for each in ours:
