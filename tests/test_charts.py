@@ -162,6 +162,8 @@ def test_stages_stand_side_by_side_with_their_titles():
 def test_stages_that_cannot_be_drawn_are_refused():
     with pytest.raises(ValueError, match="at least one stage"):
         plot_regions({})
+    with pytest.raises(TypeError, match=r"expected stages as names to what `regions` returned, got list: \[3\]"):
+        plot_regions([3])
     with pytest.raises(ValueError, match="finite scores, got others at stage 'broken'"):
         plot_regions({"broken": regions(lambda x: math.nan, SAMPLES, points=2)})
 

@@ -498,3 +498,12 @@ def test_the_way_back_through_a_composed_row_computes_no_power_again(size: int) 
         mg.cross_entropy(parameters, y).backward()
         gradient = program.gradient([y])[1]
         assert close(gradient.tolist(), [p.grad for p in parameters])
+
+
+def test_what_a_loop_writes_at_one_place_is_not_steady_in_it() -> None:
+    one_place = For(3, (Assign(Ref(NODE, 5, (0,)), False, (Ref(NODE, 0, (1,)),)),))
+    moving = For(3, (Assign(Ref(NODE, 5, (1,)), False, (Ref(NODE, 0, (0,)),)),))
+    assert not nest.steady(Ref(NODE, 5), [], one_place)
+    assert nest.steady(Ref(NODE, 6), [], one_place)
+    assert nest.steady(Ref(NODE, 0), [], moving)  # it is read, and never written
+    assert not nest.steady(Ref(NODE, 6), [], moving)

@@ -232,6 +232,13 @@ class TestStructure:
         shown = texts(without_dot(draw_dot(loss, depth="neurons")))
         assert {"layers[0]: relu(w·x + b)", "layers[1]: w·x + b", "h₀", "h₃", "out"} <= set(shown)
 
+    @pytest.mark.parametrize(
+        ("activation", "said"), [("tanh", "layers[0]: tanh(w·x + b)"), ("relu", "layers[0]: relu(w·x + b)")]
+    )
+    def test_a_layer_says_what_it_does_to_the_sum(self, activation, said):
+        model = MLP(2, [3, 1], activation=activation, rng=0)
+        assert said in texts(without_dot(draw_dot(model([1.0, 2.0]), depth="neurons")))
+
     @pytest.mark.parametrize("depth", [None, "neurons"])
     def test_neurons_of_several_hidden_layers_have_their_layers_number(self, depth):
         titles = [

@@ -127,6 +127,10 @@ class TestWeights:
         assert len(pictures(plot_weights(trained_layer(backward=False), shape=(2, 3)))) == 5
         assert len(pictures(plot_weights(trained_layer(), shape=(2, 3), gradients=False))) == 5
 
+    def test_the_title_asks_after_one_neuron_or_after_several(self):
+        assert plot_weights(Layer(6, 1, rng=0), shape=(2, 3)).title == "What the neuron looks for in the picture"
+        assert plot_weights(Layer(6, 2, rng=0), shape=(2, 3)).title == "What 2 neurons look for in the picture"
+
     def test_a_wrong_shape_is_named(self):
         with pytest.raises(ValueError, match=r"expected 8 × 8 = 64 weights, neuron 0 has 6"):
             plot_weights(Layer(6, 2))

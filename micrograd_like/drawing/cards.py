@@ -21,7 +21,7 @@ GAP = 6
 
 @dataclass(slots=True)
 class Line:
-    """A text in a card, by its middle or its left end and its base line, seen from the card's top left corner."""
+    """A text in a card, by its middle and its base line, seen from the card's top left corner."""
 
     name: str  # what it is, the same in every state of the graph
     text: str
@@ -30,7 +30,6 @@ class Line:
     look: str = ""  # classes of `svg.py`
     size: float = BODY
     bold: bool = False
-    anchor: str = "middle"
 
 
 @dataclass(slots=True)

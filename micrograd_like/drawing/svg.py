@@ -128,15 +128,8 @@ def _card(box: Box, made: Card, where: Rectangle, style: Style, place: float) ->
     for line in made.lines:
         kind = {"value": "value", "leaf": "weight" if box.role == "parameter" else "word", "effect": "effect"}
         text, classes = line.text, f"{line.look} {'f' if fade else ''}".strip()
-        svg = _text(
-            text,
-            x + line.x,
-            y + line.y,
-            classes,
-            line.size,
-            line.anchor,
-            bold_from=" = " if line.name == "leaf" else "",
-        )
+        bold_from = " = " if line.name == "leaf" else ""
+        svg = _text(text, x + line.x, y + line.y, classes, line.size, bold_from=bold_from)
         found.append(Mark(f"{box.key} {line.name}", svg, kind.get(line.name, "word"), place, box.key))
     return found
 
