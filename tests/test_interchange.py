@@ -372,8 +372,8 @@ def test_what_cannot_be_exported_is_named_and_writes_nothing(tmp_path: Path) -> 
             export(Branches(0), path)
         with pytest.raises(TypeError, match="has its inputs already"):
             export(mg.compile(lambda x: w * x, [w], x=()), path, x=2)
-        with pytest.raises(ValueError, match=r"samples of one shape: compile .* x=3 for x=UpTo\(3\)"):
-            export(mg.compile(lambda x: mg.mean(x) * w, [w], x=mg.UpTo(3)), path)
+    with pytest.raises(ValueError, match=r"samples of one shape: compile .* x=3 for x=UpTo\(3\)"):
+        mg.to_onnx(mg.compile(lambda x: mg.mean(x) * w, [w], x=mg.UpTo(3)), path)
     with pytest.raises(ValueError, match="'float32' or 'float64', got 'float16'"):
         mg.to_onnx(mg.MLP(2, [1]), path, dtype="float16")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="a program with inputs"):
@@ -483,6 +483,37 @@ def test_a_network_in_c_is_the_network_bit_for_bit(tmp_path: Path) -> None:
         assert list(kept) == [p.data for p in model.parameters()]
         for x in ([0.5, -1.0, 2.0], [1e3, -1e3, 1e-3]):
             assert bits(outputs_of(library, text, kept, x, 2, "net")) == bits([y.data for y in model(x)])
+
+
+@needs_c
+@pytest.mark.parametrize("least", [1, 2, 4])
+def test_samples_of_any_length_are_computed_in_c_as_by_the_function(tmp_path: Path, least: int) -> None:
+    model, longest = GPT(5, block=4, width=4, heads=2, layers=1, rng=0), 4
+    w = Value(0.5)
+
+    def text(x: Any, y: Any) -> Any:
+        return next_token_loss(model(list(x)), list(y))
+
+    def guesses(x: Any, y: Any) -> Any:
+        return mg.mse_loss([w * mg.mean(x[: t + 1]) for t in range(len(x))], y)
+
+    for function, parameters in ((text, model.parameters()), (guesses, [w])):
+        program = mg.compile(function, parameters, x=mg.UpTo(longest, least=least), y=mg.UpTo(longest, least=least))
+        source = mg.to_c(program, gradient=True)
+        assert f"x[8]: how many elements a sample has, less {least};" in source
+        library = compiled(tmp_path, source)
+        for length in range(least, longest + 1):
+            x, y = [k % 5 for k in range(length)], [(2 * k + 1) % 5 for k in range(length)]
+            behind = [math.nan] * (longest - length)
+            row = [*map(float, x), *behind, *map(float, y), *behind, float(length - least)]
+            assert_c_is_the_interpreter(library, program, [row])
+            loss, gradient = gradient_of(library, program, row)
+            for p in parameters:
+                p.grad = 0
+            expected = function(x, y)
+            expected.backward()
+            assert bits([loss]) == bits([expected.data])
+            assert gradient == pytest.approx([p.grad for p in parameters], rel=1e-11, abs=1e-15)
 
 
 @needs_c

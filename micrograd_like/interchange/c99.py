@@ -15,10 +15,10 @@ from typing import Any
 
 from micrograd_like import ops
 from micrograd_like.checks import texts
-from micrograd_like.compiler.loops import For, Ref, Table, Term, affine, times
+from micrograd_like.compiler.loops import Choice, For, Ref, Table, Term, affine, times
 from micrograd_like.compiler.nest import Assign, Leaf, Pick, Reduce, Scatter
 from micrograd_like.compiler.spaces import CONST, ONCE, Space
-from micrograd_like.compiler.trace import KEPT
+from micrograd_like.compiler.trace import KEPT, LENGTH
 from micrograd_like.files import replace_file
 from micrograd_like.interchange.source import Source, identifiers, source
 from micrograd_like.ops import Operation
@@ -99,7 +99,8 @@ def to_c(
     `p` are the parameters, `x` the sample's inputs one after the other, and `out` what the function returns; `memory` is
     work space of `PROGRAM_MEMORY` numbers, whose contents do not matter. The gradient's function returns the loss, and
     adds its derivatives to `dp`. Its results are the eager engine's to the last bit, up to sums over several uses of one
-    parameter, and where both use the same C library.
+    parameter, and where both use the same C library. Where samples differ in length (`UpTo`), an input of `x` says by how
+    much; the file's heading says which.
 
     >>> from micrograd_like import MLP
     >>> text = to_c(MLP(2, [3, 1], rng=0), name="xor")
@@ -141,7 +142,7 @@ def to_c(
         ValueError: an operation has no form in C and no expansion.
     """
     texts(name=name)
-    found = source(program, inputs)
+    found = source(program, inputs, lengths=True)
     if gradient and not found.has_loss:
         raise TypeError(
             "expected a program with a loss to write its gradient: one value, or the first of a tuple that is returned"
@@ -199,6 +200,11 @@ class _File:
         lines = ["One sample of a function that was written in scalars; exported by micrograd_like."]
         start = 0
         for name, shape in self.parts.shapes.items():
+            if name == LENGTH:
+                lines.append(
+                    f"x[{start}]: how many elements a sample has, less {self.found.least}; what is behind them is not read"
+                )
+                continue
             end = start + prod(shape)
             last = f" to x[{end - 1}]" if end > start + 1 else ""
             by = f", {' by '.join(map(str, shape))}" if len(shape) > 1 else ""
@@ -290,6 +296,8 @@ class _File:
         if isinstance(term, For):
             i = _counter(counters)
             return _braced(_for(i, term.trips, counters), self.terms(term.body, (*counters, i)))
+        if isinstance(term, Choice):
+            return self.lengths(term, counters)
         if isinstance(term, Table):
             return self.table(term, counters)
         if isinstance(term, Reduce):
@@ -313,6 +321,21 @@ class _File:
             cases += [f"case {kind}: {{", *_indented(own), "    break;", "}"]
         chosen = [f"const int *const row = {name}[{r}];", "switch (row[0]) {", *cases, "}"]
         return _braced(f"for (int {r} = 0; {r} < {len(table.rows)}; {r}++)", chosen)
+
+    def lengths(self, choice: Choice, counters: tuple[str, ...]) -> list[str]:
+        """Terms for samples of different lengths, each for those from a first one on."""
+        i, longer = _counter(counters), f"(int)x[{choice.place}]"
+        self.used.add("x")
+        found: list[str] = []
+        for kind, body in enumerate(choice.bodies):
+            places = [place for place, row in enumerate(choice.rows) if row[0] == kind]
+            own = self.terms(body, (*counters, i))
+            if any(re.search(rf"\b{i}\b", line) for line in own):
+                own = [f"const int {i} = {longer}{f' - {places[0]}' if places[0] else ''};", *own]
+            if len(choice.bodies) == 1:
+                return _scoped(own, True)
+            found += [f"if ({longer} >= {places[0]} && {longer} <= {places[-1]}) {{", *_indented(own), "}"]
+        return found
 
     def reduce(self, term: Reduce, counters: tuple[str, ...]) -> list[str]:
         own, heads = counters, []

@@ -12,7 +12,7 @@ from micrograd_like.compiler.arrays import UpTo, checked_shape
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.pipeline import build
 from micrograd_like.compiler.program import Program
-from micrograd_like.compiler.trace import LENGTH, check_parameters, trace
+from micrograd_like.compiler.trace import check_parameters, trace
 from micrograd_like.engine import Value
 from micrograd_like.nn import MLP, Layer, Module, Neuron
 
@@ -25,6 +25,7 @@ class Source:
     parameters: tuple[Value, ...]
     structure: Any  # the outputs as the function returned them, each replaced by its number
     has_loss: bool  # whether the first output is a loss
+    least: int = 0  # the fewest elements of a sample, where samples differ in length
 
     @property
     def numbers(self) -> list[float]:
@@ -36,26 +37,27 @@ def _longest(shape: UpTo) -> Any:
     return shape.shape if shape.rest else shape.longest
 
 
-def source(program: Any, inputs: Mapping[str, Any]) -> Source:
+def source(program: Any, inputs: Mapping[str, Any], lengths: bool = False) -> Source:
     """The loops of a compiled program; or of a model, which is called with `inputs` of these shapes.
 
     Raises:
         TypeError: it is neither; or a program is given shapes, which it has.
-        ValueError: the model's inputs are not known.
+        ValueError: the model's inputs are not known; or samples differ in length, and not `lengths`.
     """
     if isinstance(program, Program):
         if inputs:
             raise TypeError(
                 f"the program has its inputs already; expected no shapes beside it, got {', '.join(inputs)}"
             )
-        if LENGTH in program._parts.shapes:
-            ragged = {name: x for name, x in program._inputs.shapes.items() if isinstance(x, UpTo)}
+        ragged = {name: x for name, x in program._inputs.shapes.items() if isinstance(x, UpTo)}
+        if ragged and not lengths:
             instead = [f"{name}={_longest(shape)} for {name}={shape!r}" for name, shape in ragged.items()]
             raise ValueError(
                 f"expected a program for samples of one shape: compile it for each length that is needed, such as "
-                f"{' and '.join(instead)}; what is exported has no loops whose length is a number of the sample"
+                f"{' and '.join(instead)}; a file of ONNX has no loops whose length is a number of the sample"
             )
-        return Source(program._parts, program.parameters, program._structure, program._has_loss)
+        least = min((shape.least for shape in ragged.values()), default=0)
+        return Source(program._parts, program.parameters, program._structure, program._has_loss, least)
     if not isinstance(program, Module):
         raise TypeError(
             f"expected a compiled program or a Module, got {type(program).__name__}: {shown(program)}; "
