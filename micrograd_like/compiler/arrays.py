@@ -80,7 +80,8 @@ class Inputs:
         self.ragged = [name for name, shape in shapes.items() if isinstance(shape, UpTo)]
         self._fitting: list[tuple[int, ...]] = []  # shapes of arrays that were found to be right
         self._numpy = require("numpy", extra="compiled")
-        self._float64 = self._numpy.dtype(float)
+        self._float64, self._ndarray = self._numpy.dtype(float), self._numpy.ndarray
+        self._contiguous = self._numpy.ascontiguousarray
 
     def __reduce__(self) -> Any:
         return Inputs, (self.shapes,)
@@ -92,19 +93,19 @@ class Inputs:
             TypeError: one is missing or unknown, or holds what are no real numbers.
             ValueError: one has another shape, or not as many samples as the others.
         """
-        numpy = self._numpy
         if named or len(inputs) != len(self.shapes):
             inputs = self._in_order(inputs, named)
         if self.ragged:
             return self._of_lengths(inputs)
-        arrays = [
-            numpy.ascontiguousarray(given)
-            if type(given) is numpy.ndarray and given.dtype is self._float64
-            else self._converted(place, given)
-            for place, given in enumerate(inputs)
-        ]
-        found = [array.shape for array in arrays]
-        count = found[0][0] if found and found[0] else 0
+        kind, float64, contiguous = self._ndarray, self._float64, self._contiguous
+        arrays: list[Any] = []
+        found: list[tuple[int, ...]] = []
+        for given in inputs:  # the loop of each call: without what a comprehension costs
+            is_right = type(given) is kind and given.dtype is float64
+            array = contiguous(given) if is_right else self._converted(len(arrays), given)
+            arrays.append(array)
+            found.append(array.shape)
+        count: int = found[0][0] if found and found[0] else 0
         if found != self._fitting:
             for shape, (name, expected) in zip(found, self.shapes.items(), strict=True):
                 if isinstance(expected, UpTo) or shape != (count, *expected) or not count:
@@ -170,18 +171,18 @@ class Inputs:
 
     def vector(self, given: Any, size: int) -> Any:
         """Numbers for all parameters, as one array of doubles. Raises TypeError or ValueError for anything else."""
-        numpy = self._numpy
+        if type(given) is self._ndarray and given.dtype is self._float64 and given.shape == (size,):
+            return self._contiguous(given)
         expected = f"expected at as {size} numbers, one for each parameter"
-        if type(given) is not numpy.ndarray or given.dtype is not self._float64:
-            try:
-                given = numpy.asarray(given)
-            except ValueError:
-                raise ValueError(f"{expected}, got {given!r:.60}") from None
-            if given.dtype.kind not in "fiub":
-                raise TypeError(f"{expected}, got {given.dtype}: {given!r:.60}")
-        if given.shape != (size,):
-            raise ValueError(f"{expected}, got the shape {given.shape}")
-        return numpy.ascontiguousarray(given, self._float64)
+        try:
+            array = self._numpy.asarray(given)
+        except ValueError:
+            raise ValueError(f"{expected}, got {given!r:.60}") from None
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{expected}, got {array.dtype}: {given!r:.60}")
+        if array.shape != (size,):
+            raise ValueError(f"{expected}, got the shape {array.shape}")
+        return self._contiguous(array, self._float64)
 
     def _converted(self, place: int, given: Any) -> Any:
         """An input as an array of doubles."""
