@@ -239,6 +239,11 @@ class TestStructure:
         model = MLP(2, [3, 1], activation=activation, rng=0)
         assert said in texts(without_dot(draw_dot(model([1.0, 2.0]), depth="neurons")))
 
+    def test_the_legend_has_a_sample_of_a_weight_where_weights_are_drawn_as_lines(self):
+        _, loss = network_loss()
+        assert "weight" in texts(without_dot(draw_dot(loss, depth="neurons")))
+        assert "weight" not in texts(without_dot(draw_dot(karpathy())))
+
     @pytest.mark.parametrize("depth", [None, "neurons"])
     def test_neurons_of_several_hidden_layers_have_their_layers_number(self, depth):
         titles = [

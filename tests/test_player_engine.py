@@ -16,6 +16,7 @@ import micrograd_like as mg
 from micrograd_like import Value, ops
 from micrograd_like.order import shuffled
 from micrograd_like.player.javascript import FORMS, LOOPS, PlayError, adjoints, kernel
+from micrograd_like.player.layout import graph_layout
 from micrograd_like.player.page import VIEWS, engine_source, part
 from micrograd_like.player.program import Kernels, of_graph, of_model
 from micrograd_like.testing import expressions
@@ -281,3 +282,14 @@ def test_names_of_the_page_s_modules_differ() -> None:
             if found != "TASKS" or found not in seen:  # a worker has its own
                 assert found not in seen, f"{found} is in {seen[found]}.js and in {name}.js"
                 seen[found] = name
+
+
+def test_a_graph_is_laid_out_from_left_to_right_for_a_desk_and_downwards_for_a_phone() -> None:
+    a, b = Value(2.0, label="a"), Value(3.0, label="b")
+    program, _ = of_graph((a * b + a).tanh())
+    labels = [*program.names, *[""] * len(program.constants), *[""] * len(program.lines)]
+    layout = graph_layout(program, labels)
+    assert len(layout["wires"]) == 5
+    for way, axis in (("across", 0), ("down", 1)):
+        spots = dict(zip([box["place"] for box in layout["boxes"]], layout[way]["spots"], strict=True))
+        assert all(spots[wire["from"]][axis] < spots[wire["to"]][axis] for wire in layout["wires"])
