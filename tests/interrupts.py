@@ -19,7 +19,8 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,9 +49,10 @@ class Situation:
 
 
 @cache
-def names(code: CodeType) -> dict[int, str]:
-    """The name of each instruction, by its place."""
-    return {instruction.offset: instruction.opname for instruction in dis.get_instructions(code)}
+def instructions(code: CodeType) -> tuple[dict[int, str], int]:
+    """The name of each instruction, by its place; and the first place behind a function's beginning, where all count."""
+    names = {instruction.offset: instruction.opname for instruction in dis.get_instructions(code)}
+    return names, next(place for place, name in names.items() if name == "RESUME") + 2
 
 
 def interrupted(call: Callable[[], Any], at: int | None, everywhere: bool) -> int:
@@ -59,37 +61,71 @@ def interrupted(call: Callable[[], Any], at: int | None, everywhere: bool) -> in
     Counted are all instructions, or those before which Python looks at signals. Returns how many there were, up to the
     interrupt.
     """
-    count = 0
+    count, raised = 0, False
+    looks: dict[int, bool] = {}  # by a frame's id: whether Python looks at signals before its next instruction
+
+    def instruction(frame: FrameType) -> None:
+        nonlocal count, raised
+        place, (opnames, start) = frame.f_lasti, instructions(frame.f_code)
+        if place < start or raised:
+            return
+        if everywhere or place == start or looks[id(frame)]:
+            if count == at:
+                raised = True
+                raise KeyboardInterrupt
+            count += 1
+        name = opnames.get(place, "")
+        looks[id(frame)] = name.startswith(("CALL", "RESUME", "JUMP_BACKWARD")) and "NO_INTERRUPT" not in name
+
+    with watched(instruction):
+        try:
+            call()
+        except KeyboardInterrupt:
+            if not raised:
+                raise
+    return count
+
+
+@contextmanager
+def watched(instruction: Callable[[FrameType], None]) -> Iterator[None]:
+    """Call it before each instruction of the library's code that this thread runs."""
+    if sys.version_info >= (3, 12):
+        # Since then not every call traces its instructions.
+        monitoring, tool, thread = sys.monitoring, sys.monitoring.PROFILER_ID, threading.get_ident()
+
+        def reached(code: CodeType, offset: int) -> Any:
+            if not code.co_filename.startswith(PACKAGE):
+                return monitoring.DISABLE
+            return instruction(sys._getframe(1)) if threading.get_ident() == thread else None
+
+        monitoring.use_tool_id(tool, "interrupts")
+        monitoring.register_callback(tool, monitoring.events.INSTRUCTION, reached)
+        monitoring.restart_events()
+        monitoring.set_events(tool, monitoring.events.INSTRUCTION)
+        try:
+            yield
+        finally:
+            monitoring.set_events(tool, 0)
+            monitoring.free_tool_id(tool)
+        return
 
     def function(frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        opnames, looks = names(frame.f_code), True
+        return step
 
-        def instruction(frame: FrameType, event: str, arg: Any) -> Any:
-            nonlocal count, looks
-            if event == "opcode":
-                if looks or everywhere:
-                    if count == at:
-                        raise KeyboardInterrupt
-                    count += 1
-                name = opnames.get(frame.f_lasti, "")
-                looks = name.startswith(("CALL", "RESUME", "JUMP_BACKWARD")) and "NO_INTERRUPT" not in name
-            return instruction
-
-        return instruction
+    def step(frame: FrameType, event: str, arg: Any) -> Any:
+        if event == "opcode":
+            instruction(frame)
+        return step
 
     before = sys.gettrace()
     sys.settrace(function)
     try:
-        call()
-    except KeyboardInterrupt:
-        if count != at:
-            raise
+        yield
     finally:
         sys.settrace(before)
-    return count
 
 
 def check(make: Callable[[], Situation], places: Callable[[int], Iterable[int]]) -> int:
