@@ -29,7 +29,7 @@ from benchmarks.eager import expression
 from benchmarks.peers import C, CasADi, Eager, Jax, Micrograd, NumPy, Ours, Task, Torch, entered
 from benchmarks.race import Contestant, duration, race, single_thread
 from benchmarks.report import Report, processor, versions
-from micrograd_like.compiler import native
+from micrograd_like.compiler import host, native
 from micrograd_like.data import load_digits, make_moons
 from micrograd_like.drawing.figure import Plot, canvas, label_end, name_axes
 
@@ -345,7 +345,7 @@ def main(write: Path | None = None) -> None:
     report.say(__doc__ or "")
     for kind in (Ours, C, Jax, NumPy, Torch, CasADi, Eager, Micrograd):
         report.say(f"- {kind.name}: {(kind.__doc__ or '').splitlines()[0]}")
-    report.say(f"\nPython {sys.version.split()[0]} on {processor()} ({native.host()[0]}); {how}. {versions()}.")
+    report.say(f"\nPython {sys.version.split()[0]} on {processor()} ({host.processor()[0]}); {how}. {versions()}.")
     report.say("A time is the median of interleaved rounds; a ratio is the median of the rounds' ratios.")
     w1(report)
     w2(report)

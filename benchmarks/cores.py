@@ -18,7 +18,7 @@ from benchmarks.compiled import digits
 from benchmarks.peers import RATE, Jax, NumPy, Task, Torch, entered
 from benchmarks.race import Contestant, Result, duration, race, times
 from benchmarks.report import Report, processor, versions
-from micrograd_like.compiler import native
+from micrograd_like.compiler import host
 from micrograd_like.drawing.figure import Plot, canvas, label_end, name_axes
 from micrograd_like.drawing.style import NEUTRAL
 from micrograd_like.jobs import cores
@@ -143,7 +143,9 @@ def main(write: Path | None = None) -> None:
     report = Report()
     report.say("# All cores\n")
     report.say(__doc__ or "")
-    report.say(f"Python {sys.version.split()[0]} on {processor()} ({native.host()[0]}), {cores()} cores. {versions()}.")
+    report.say(
+        f"Python {sys.version.split()[0]} on {processor()} ({host.processor()[0]}), {cores()} cores. {versions()}."
+    )
     report.say("A time is the median of interleaved rounds; a ratio is the median of the rounds' ratios.")
     for hidden, count in ((512, 256), (512, 2048), (32, 1797)):
         gradients(f"Gradient at 64-{hidden}-10, {count:,} samples", hidden, count, report)

@@ -29,7 +29,7 @@ import micrograd_like as mg  # noqa: E402
 from micrograd_like import cluster  # noqa: E402
 from micrograd_like.cluster.shards import cut, runs  # noqa: E402
 from micrograd_like.cluster.work import Job, tree  # noqa: E402
-from micrograd_like.compiler import native  # noqa: E402
+from micrograd_like.compiler import host  # noqa: E402
 from micrograd_like.compiler.fitting import structured  # noqa: E402
 from micrograd_like.order import shuffled  # noqa: E402
 from micrograd_like.training import is_correct  # noqa: E402
@@ -646,7 +646,7 @@ def test_a_checkpoint_of_another_training_is_refused_by_name(two: Any, tmp_path:
         ({"data": CHUNKS[:5]}, "shards is 6, here it is 5"),
         ({"data": [*CHUNKS[1:], CHUNKS[0]]}, "its shards have other sizes"),
         ({"epochs": 1}, "has 2 epochs done already"),
-        ({"width": 2}, "processor's width is" if native.width() > 2 else None),
+        ({"width": 2}, "processor's width is" if host.width() > 2 else None),
     ]:
         if named is None:
             continue
@@ -669,11 +669,12 @@ def test_what_is_no_checkpoint_is_refused(two: Any, tmp_path: Path) -> None:
 # ── workers of several kinds ────────────────────────────────────────────────────────────────────────────────────────
 
 NARROW = """
-from micrograd_like.compiler import native
-name, features = native.host()
+from micrograd_like.compiler import host
+name, features = host.processor()
 kept = ",".join(f"-{each[1:]}" if "avx" in each or "fma" in each else each for each in features.split(","))
-native.host = lambda: ("x86-64", kept)
-native.width.cache_clear()
+host.processor = lambda: ("x86-64", kept)
+host.width.cache_clear()
+host.fused.cache_clear()
 """
 OTHER_PYTHON = """
 import platform
@@ -686,7 +687,7 @@ platform.python_version_tuple = lambda: ("3", "99", "0")
     [(NARROW, r"width: (4 and 2|8 and 2|2 and 4|2 and 8)"), (OTHER_PYTHON, r"Python 3\.\d+ and 3\.99")],
 )
 def test_a_worker_of_another_kind_is_refused_by_name(tmp_path: Path, script: str, named: str) -> None:
-    if script is NARROW and native.width() == 2:
+    if script is NARROW and host.width() == 2:
         pytest.skip("this processor has no wide vectors")
     preload = tmp_path / "preload.py"
     preload.write_text(script)
@@ -718,7 +719,7 @@ def test_a_worker_of_another_kind_is_refused_by_name(tmp_path: Path, script: str
 
 def test_bits_of_a_width_that_was_asked_for(two: Any) -> None:
     assert Trained(two, width=2).history.losses == pytest.approx(Trained(two).history.losses, rel=1e-9)
-    if native.width() < 8:
+    if host.width() < 8:
         with pytest.raises(ValueError, match=r"vectors of \d doubles, and width=8 was asked for"):
             Trained(two, width=8)
 

@@ -20,7 +20,7 @@ import pytest
 
 import micrograd_like as mg
 from micrograd_like import jobs
-from micrograd_like.compiler import native, shards
+from micrograd_like.compiler import host, native, shards
 from micrograd_like.compiler.shards import tree_sum
 
 joblib = pytest.importorskip("joblib")
@@ -33,7 +33,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """The smallest shards that there can be, of a vector's length, and helpers for every batch that has two."""
     monkeypatch.setattr(shards, "LEAST_WORK", 1)
     monkeypatch.setattr(shards, "LEAST_SHARE", 0)
-    monkeypatch.setattr(shards, "LEAST", native.width())
+    monkeypatch.setattr(shards, "LEAST", host.width())
     monkeypatch.setattr(mg.Program, "alone", 0)
 
 
@@ -261,7 +261,7 @@ def test_small_calls_stay_on_one_core(invited: list[int]) -> None:
 
 
 def test_no_more_helpers_are_asked_for_than_there_are_shards(case: Case, invited: list[int]) -> None:
-    count = 3 * native.width()
+    count = 3 * host.width()
     case.program.gradient(case.x[:count], case.y[:count], n_jobs=100)
     assert invited == [2]
 
@@ -484,14 +484,14 @@ def test_a_fingerprint_names_what_differs() -> None:
     assert pickle.loads(pickle.dumps(here)) == here
     assert here.differences(here) == []
     assert here.differences(here._replace(width=1, library="other")) == [
-        f"width: {native.width()} and 1",
+        f"width: {host.width()} and 1",
         f"library: {here.library} and other",
     ]
 
 
 def test_a_program_can_be_narrower_than_the_processor(case: Case) -> None:
     theta = case.program.theta()
-    for width in {2, native.width()}:
+    for width in {2, host.width()}:
         narrow = case.program.portable(width=width)
         assert narrow.fingerprint.width == width
         assert narrow.gradient(case.x, case.y, at=theta)[1] == pytest.approx(case.program.gradient(case.x, case.y)[1])

@@ -14,7 +14,7 @@ from compiler_programs import PICKS, assert_same, checked, random_program, sampl
 
 import micrograd_like as mg
 from micrograd_like import Value
-from micrograd_like.compiler import blocks, machine, native
+from micrograd_like.compiler import blocks, host, machine, native
 from micrograd_like.compiler.memory import Shape
 
 
@@ -102,7 +102,7 @@ def test_modules_for_any_width_of_vectors_are_well_formed(width: int) -> None:
     program = mg.compile(lambda x, y: mg.cross_entropy(model(x), y), model.parameters(), x=4, y=3)
     native.verify(blocks.block_module(program._parts, Shape(width, 4), False))
     assert machine.bits(1.0) == 0x3FF0000000000000
-    assert native.width() in (2, 4, 8)
+    assert host.width() in (2, 4, 8)
 
 
 def test_any_width_of_vectors_computes_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +110,7 @@ def test_any_width_of_vectors_computes_the_same(monkeypatch: pytest.MonkeyPatch)
     x = np.random.default_rng(0).normal(size=(27, 4))
     results = []
     for width in (2, 4, 8):
-        monkeypatch.setattr(native, "width", lambda width=width: width)
+        monkeypatch.setattr(host, "width", lambda width=width: width)
         program = mg.compile(lambda x: mg.logsumexp(model(x)), model.parameters(), x=4)
         results.append((program.losses(x).tolist(), program.gradient(x)[1]))
     for losses, gradient in results[1:]:

@@ -11,6 +11,7 @@ from special_points import POINTS
 
 import micrograd_like as mg
 from micrograd_like import Value, ops
+from micrograd_like.compiler import host
 from micrograd_like.compiler.trace import trace
 
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 5e-324, -5e-324, 1e-310, 709.0, 710.0, -745.0, -746.0, 1e300, -1e300, math.inf,
@@ -95,3 +96,23 @@ def test_a_rule_for_a_power_that_is_written_in_the_program_has_decided_already()
     x = Value(3.0)
     adjoint = next(stage for stage in mg.compile(lambda: x**2.0, [x]).stages() if stage.name == "adjoint")
     assert "where" not in adjoint.text
+
+
+@pytest.mark.parametrize("power", [2, 3])
+@pytest.mark.parametrize("exponents", [2, 600])
+def test_squares_and_cubes_are_those_of_the_library_to_the_last_bit(power: int, exponents: int) -> None:
+    """Some hundred of these products are other numbers than the library's; cubes, every fifth."""
+    rng = np.random.default_rng(0)
+    x = np.ldexp(rng.standard_normal(200_000), rng.integers(-exponents, exponents, 200_000))
+    x = np.concatenate([SPECIAL, 2.0 ** np.arange(-30, 30), x])
+    program = mg.compile(lambda x: x**power, [], x=())
+    assert all(map(same, program.losses(x), [(Value(x) ** power).data for x in x.tolist()]))
+
+
+def test_without_a_product_and_sum_that_are_rounded_once_squares_are_the_library_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(host, "fused", lambda: False)
+    program = mg.compile(lambda x: x**2, [], cached=False, x=())
+    assert not any("llvm.fma" in stage.text for stage in program.stages())
+    assert program.losses([3.0, -1.5]).tolist() == [9.0, 2.25]

@@ -30,7 +30,8 @@ LEVELS = [
 # The same of the compiler's own files: its stages, one after the other, and what runs them.
 COMPILER = [
     *["spaces", "trace", "flow", "loops", "growing", "affine", "nest", "sums", "adjoint"],
-    *["writer", "machine", "memory", "nesting", "emit", "gradients", "blocks", "steps", "fields", "shards", "entry"],
+    *["host", "writer", "machine", "memory", "nesting"],
+    *["emit", "gradients", "blocks", "steps", "fields", "shards", "entry"],
     *["native", "pipeline", "objects", "arrays", "runtime", "train", "program", "fitting", "__init__"],
 ]
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

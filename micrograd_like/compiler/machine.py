@@ -3,21 +3,47 @@
 A row without a line here compiles if it is composed (it has an `expansion`). Arithmetic, comparisons and square roots
 are IEEE 754's and equal the eager engine's to the last bit. So are sin, cos, tanh, pow and log1p, which call the C
 library's functions lane by lane. exp and log are vector functions of our own, within 2 units in the last place;
-sigmoid and softplus are made of exp.
+sigmoid and softplus are made of exp. Squares and cubes are products wherever the library's function returns those bits.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from math import factorial
 from typing import Any
 
 from micrograd_like import ops
+from micrograd_like.compiler import host
 from micrograd_like.compiler.trace import KEPT, TraceError
 from micrograd_like.compiler.writer import Writer, bits
 from micrograd_like.ops import Operation
 
 LIBRARY = {"sin": 1, "cos": 1, "tanh": 1, "pow": 2, "log1p": 1}  # functions of the C library and their arguments
+
+# glibc states that its pow is off by at most 0.54 of a last place, so that nearer to a number than this it returns that.
+_SURE = 0.455 if "CS_GNU_LIBC_VERSION" in getattr(os, "confstr_names", ()) else None
+
+
+def _power(w: Writer, x: str, y: str) -> str:
+    """The library's pow. A square or cube is a product where what its rounding left over, known exactly, is small."""
+    if y == w.number(1.0):
+        return x
+    if _SURE is None or not host.fused() or y not in (w.number(2.0), w.number(3.0)):
+        return w.library("pow", x, y)
+    power = w.strict("fmul", x, x)
+    rest = w.fused(x, x, w.negative(power))
+    if y == w.number(3.0):
+        cube = w.strict("fmul", power, x)
+        left = w.strict("fadd", w.fused(power, x, w.negative(cube)), w.strict("fmul", rest, x))
+        power = w.strict("fadd", cube, left)
+        rest = w.strict("fadd", w.strict("fsub", cube, power), left)
+    size = w.intrinsic("fabs", power)
+    below = w.bitwise("add", w.cast(size, True), -1)  # a power of two has the last place of the numbers below it
+    unit = w.cast(w.bitwise("and", below, bits(float("inf"))), False)
+    near = w.compare("olt", w.intrinsic("fabs", rest), w.strict("fmul", unit, w.number(_SURE * 2.0**-52)))
+    exact = w.compare("ogt", size, w.number(2.0**-900))  # else a rest may have been too small for a number
+    return w.library("pow", x, y, unless=w.put(f"and {w.mask} {near}, {exact}"), known=power)
 
 
 def _relu(w: Writer, x: str) -> str:
@@ -60,7 +86,7 @@ FORMS: dict[Operation, Callable[..., str]] = {
     ops.mul:      lambda w, x, y: w.arithmetic("fmul", x, y),
     ops.div:      lambda w, x, y: w.arithmetic("fdiv", x, y),
     ops.neg:      lambda w, x: w.negative(x),
-    ops.pow:      lambda w, x, y: x if y == w.number(1.0) else w.library("pow", x, y),
+    ops.pow:      _power,
     ops.exp:      lambda w, x: w.helper("exp", x),
     ops.log:      lambda w, x: w.helper("log", x),
     ops.sqrt:     lambda w, x: w.intrinsic("sqrt", x),

@@ -19,7 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from micrograd_like._extras import require
+from micrograd_like.compiler import host
+from micrograd_like.compiler.host import llvm
 from micrograd_like.compiler.machine import LIBRARY
 
 CACHE_VARIABLE = "MICROGRAD_LIKE_CACHE"  # the cache's folder; "off" for no cache
@@ -27,30 +28,8 @@ _MAGIC = b"micrograd_like machine code 2\n"
 _lock = threading.RLock()
 
 
-@cache
-def llvm() -> Any:
-    """llvmlite's binding, ready for this computer. Raises ImportError naming the extra that installs it."""
-    binding = require("llvmlite.binding", extra="compiled")
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-    return binding
-
-
 def _llvm_version() -> str:
     return ".".join(map(str, llvm().llvm_version_info))
-
-
-@cache
-def host() -> tuple[str, str]:
-    """This computer's processor and its features, in LLVM's words."""
-    return llvm().get_host_cpu_name(), llvm().get_host_cpu_features().flatten()
-
-
-@cache
-def width() -> int:
-    """How many doubles the processor's vectors hold; at least 2."""
-    features = host()[1].split(",")
-    return 8 if "+avx512f" in features else 4 if "+avx" in features else 2
 
 
 class Fingerprint(NamedTuple):
@@ -70,9 +49,8 @@ class Fingerprint(NamedTuple):
 
 def fingerprint(lanes: int | None = None) -> Fingerprint:
     """What the last bits depend on here, for vectors of so many doubles; None for this processor's."""
-    architecture = platform.machine().lower()
-    fused = "+fma" in host()[1].split(",") or architecture in ("arm64", "aarch64")
-    return Fingerprint(architecture, lanes or width(), fused, _llvm_version(), _sources()[:16], _library_bits())
+    here = platform.machine().lower(), lanes or host.width(), host.fused()
+    return Fingerprint(*here, _llvm_version(), _sources()[:16], _library_bits())
 
 
 @cache
@@ -86,7 +64,7 @@ def _library_bits() -> str:
 
 
 def _new_machine() -> Any:
-    cpu, features = host()
+    cpu, features = host.processor()
     target = llvm().Target.from_default_triple()
     return target.create_target_machine(cpu=cpu, features=features, opt=2, reloc="pic", codemodel="default", jit=True)
 
@@ -181,7 +159,7 @@ def load(key: str, symbol: str, make: Callable[[], bytes], cached: bool) -> Load
 
 def digest(*texts: str) -> str:
     """The name of machine code: a hash of what it is made from, of who made it, and of the processor."""
-    everything = "\0".join((*texts, _sources(), _llvm_version(), *host()))
+    everything = "\0".join((*texts, _sources(), _llvm_version(), *host.processor()))
     return hashlib.sha256(everything.encode()).hexdigest()
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from micrograd_like.compiler import loops, native, nest
+from micrograd_like.compiler import host, loops, native, nest
 from micrograd_like.compiler.adjoint import adjoint
 from micrograd_like.compiler.affine import by_length, refold, size
 from micrograd_like.compiler.blocks import Nests, Parts, block_module
@@ -87,7 +87,7 @@ class Stage:
 def stages(recorded: Trace, parts: Parts) -> list[Stage]:
     """Every stage of a program. What can be run in plain Python returns a sample's loss; the adjoint also the gradient."""
     flowing, found = folded(recorded)
-    lanes = native.width()
+    lanes = host.width()
     entry, block = main_module(parts, False), block_module(parts, Shape(lanes, 4), False)
     both = (parts.shared, parts.sample)
     forward = "\n".join(nest.show(nests.forward) for nests in both if nests.forward)

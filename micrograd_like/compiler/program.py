@@ -14,7 +14,7 @@ from typing import Any
 from micrograd_like import jobs
 from micrograd_like._extras import require
 from micrograd_like.checks import generator, shown, whole_number
-from micrograd_like.compiler import native
+from micrograd_like.compiler import host, native
 from micrograd_like.compiler.arrays import MOST_NUMBERS, Inputs, UpTo, checked_shape
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.fields import FORWARD, GRADIENT
@@ -64,7 +64,7 @@ def compile(
         ImportError: llvmlite or NumPy is not installed.
     """
     require("numpy", extra="compiled")
-    native.llvm()
+    host.llvm()
     checked = check_parameters(parameters)
     shapes = {name: shape if isinstance(shape, UpTo) else checked_shape(name, shape) for name, shape in inputs.items()}
     recorded = _traced(function, checked, shapes)
@@ -78,9 +78,9 @@ def _width(width: Any) -> int | None:
         doubles = index(width)
     except TypeError:
         doubles = 0
-    if doubles not in (2, 4, 8) or doubles > native.width():
+    if doubles not in (2, 4, 8) or doubles > host.width():
         raise ValueError(
-            f"expected width as 2, 4 or 8 doubles, and at most this processor's {native.width()}; got {shown(width)}"
+            f"expected width as 2, 4 or 8 doubles, and at most this processor's {host.width()}; got {shown(width)}"
         )
     return doubles
 

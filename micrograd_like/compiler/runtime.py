@@ -14,7 +14,7 @@ from typing import Any
 
 from micrograd_like import ieee, jobs
 from micrograd_like._extras import require
-from micrograd_like.compiler import native
+from micrograd_like.compiler import host, native
 from micrograd_like.compiler.arrays import pick_error
 from micrograd_like.compiler.blocks import Parts, block_module, frames_size, groups_at_once
 from micrograd_like.compiler.entry import main_module
@@ -48,7 +48,7 @@ class Machine:
         self.content = repr((parts, check)) if cached else ""
         self.loaded: dict[str, native.Loaded] = {}
         self.loading = threading.RLock()
-        width = width or native.width()
+        width = width or host.width()
         self.shapes = {1: Shape(1, 8, 1), width: Shape(width, 4)}
         self.consts = numpy.array(parts.constants)
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)

@@ -125,12 +125,26 @@ class Writer:
         self.used.add((name, self.lanes))
         return self.put(f"call {self.type} @vector_{name}_{self.lanes}({self.type} {x})")
 
-    def library(self, name: str, *args: str) -> str:
-        """A function of the C library, lane by lane."""
+    def fused(self, x: str, y: str, z: str) -> str:
+        """x y + z, rounded once."""
+        function = f"@llvm.fma.{self.suffix}"
+        self.used.add(f"declare {self.type} {function}({', '.join([self.type] * 3)})")
+        return self.put(f"call {self.type} {function}({self.type} {x}, {self.type} {y}, {self.type} {z})")
+
+    def library(self, name: str, *args: str, unless: str = "", known: str = "") -> str:
+        """A function of the C library, lane by lane; not in lanes where its value is known."""
         self.used.add(f"declare double @library_{name}({', '.join(['double'] * len(args))})")
-        return self.lanewise(
-            lambda k: self.put(f"call double @library_{name}({', '.join(f'double {self.lane(x, k)}' for x in args)})")
-        )
+
+        def call(k: int) -> str:
+            return self.put(f"call double @library_{name}({', '.join(f'double {self.lane(x, k)}' for x in args)})")
+
+        def one(k: int) -> str:
+            if not unless:
+                return call(k)
+            wanted = self.put(f"extractelement {self.mask} {unless}, i64 {k}") if self.lanes > 1 else unless
+            return self.when(self.put(f"xor i1 {wanted}, true"), lambda: call(k), "double", self.lane(known, k))
+
+        return self.lanewise(one)
 
     def cast(self, x: str, to_integers: bool) -> str:
         source, target = (self.type, self.integers) if to_integers else (self.integers, self.type)
