@@ -44,9 +44,11 @@ def cache_folder() -> Path:
 
 def keep(notebook: Any, path: Path) -> None:
     """Keep an executed notebook, as `read` gave it before, so that a build need not execute the chapter again."""
-    get_cache(cache_folder()).cache_notebook_bundle(
-        CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True
-    )
+    cache = get_cache(cache_folder())
+    try:
+        cache.cache_notebook_bundle(CacheBundleIn(notebook, str(path)), check_validity=False, overwrite=True)
+    finally:
+        cache.db.dispose()  # or its file stays open
 
 
 def read(text: str) -> Any:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
-from functools import wraps
+from functools import reduce, wraps
 from typing import Any
 
 # A number of any carrier: float, fractions.Fraction or mpmath.mpf. All share Python's operators, but no common type.
@@ -42,6 +42,11 @@ def as_float(x: Number) -> float:
         return float(x)
     except OverflowError:
         return INF if x > 0 else -INF
+
+
+def added(xs: Iterable[Number]) -> Number:
+    """Add from left to right, beginning with 0: Python's own `sum` rounds differently from version 3.12 on."""
+    return reduce(operator.add, xs, 0)
 
 
 def isfinite(x: Number) -> bool:

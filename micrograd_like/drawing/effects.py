@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 from micrograd_like.drawing.formula import full, number, signed
 from micrograd_like.drawing.scene import Arrow, Box, Picture, Port, Scene, largest
 from micrograd_like.engine import Value
-from micrograd_like.ieee import Number, as_float
+from micrograd_like.ieee import Number, added, as_float
 
 Thing = Box | Arrow | Port
 
@@ -270,7 +270,7 @@ class ByShare(Style):
         if isinstance(thing, Box) and thing.role == "parameter" and thing.node is not None:
             labels = [thing.node.label]
         held = [self.shares[label] for label in labels if label in self.shares]
-        return sum(held) if held else None
+        return added(held) if held else None
 
     def details(self, thing: Thing) -> list[str]:
         """The lines of a tooltip, with the share."""

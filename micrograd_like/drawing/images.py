@@ -12,7 +12,7 @@ from micrograd_like.checks import instance, listed, mapped, picture_shape, texts
 from micrograd_like.drawing.figure import PX, Plot, canvas, house_style, plain, with_minus, wrapped
 from micrograd_like.drawing.style import CAPTION, EFFECTS, NEUTRAL, PAGE_WIDTH, SMALL, WEIGHTS
 from micrograd_like.engine import Value
-from micrograd_like.ieee import as_float, number
+from micrograd_like.ieee import added, as_float, number
 
 
 def plot_images(
@@ -137,7 +137,7 @@ def plot_weights(
         kinds = [Pictures("weights", weights, "ink at a light weight raises the neuron, at a dark one it lowers it")]
     else:
         moved = [[as_float(w.data - number(since[w.label])) for w in row] for row in rows]
-        most = max(range(len(rows)), key=lambda i: sum(x * x for x in moved[i]))
+        most = max(range(len(rows)), key=lambda i: added(x * x for x in moved[i]))
         title = f"What {count} learned: neuron {most} moved its weights most"
         kinds = [
             Pictures("moved", moved, "how far the weight has moved: light is up, dark is down, grey has not moved")

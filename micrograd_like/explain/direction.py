@@ -28,7 +28,7 @@ from micrograd_like.explain.report import (
     show,
     signed,
 )
-from micrograd_like.ieee import Number, as_float, number
+from micrograd_like.ieee import Number, added, as_float, number
 from micrograd_like.jobs import Crew
 
 _DOUBLINGS = 60  # how far beyond the swept rates the largest helpful one is looked for
@@ -372,7 +372,7 @@ def step_sweep(
     backward = Backward(replay, slots)
     adjoints = backward(replay.base)
     direction = {slot: -adjoints[slot] for slot in slots}
-    size = sum(g * g for g in direction.values())
+    size = added(g * g for g in direction.values())
     if not (isfinite(size) and size > 0):
         raise ValueError(f"expected a gradient that is finite and not 0, but its square is {size}: no step to sweep")
     curvature = Curvature(replay, backward, adjoints).along(direction) / size
@@ -385,7 +385,7 @@ def step_sweep(
     def step(lr: Number) -> Rate:
         values = line.at(lr)
         here = backward(values)
-        slope = sum(here[slot] * d for slot, d in direction.items())
+        slope = added(here[slot] * d for slot, d in direction.items())
         after = values[replay.roots[0]]
         return Rate(lr, after, after - loss.data, -lr * size, slope)
 

@@ -206,7 +206,7 @@ def shares(
             line, start, end = line.on_floats(), ieee.as_float(start), ieee.as_float(end)
     with Crew(line.rates, n_jobs if type(end) is float else 1) as crew:
         quadrature = _Quadrature(line, crew, done)
-        predicted = sum(quadrature.at([0 * start])[0][1].values())
+        predicted = ieee.added(quadrature.at([0 * start])[0][1].values())
         scale = max(abs(end - start), abs(predicted))
         rounding = 1e-14 if type(end) is float else 0.0
         target = max(tolerance * scale, rounding * (abs(start) + abs(end)))
@@ -286,7 +286,7 @@ class _Quadrature:
             nodes = 2
             while True:
                 previous, ((found, looks),) = found, self.integrals([(low, high)], nodes)
-                error = high.loss - low.loss - sum(found.values())
+                error = high.loss - low.loss - ieee.added(found.values())
                 settled = previous is not None and all(abs(found[s] - previous[s]) <= target for s in found)
                 if (settled and abs(error) <= target) or self.evaluations >= budget or error != error:
                     break

@@ -14,7 +14,7 @@ from micrograd_like.engine import Value
 from micrograd_like.explain.canvas import BARS, named_bars
 from micrograd_like.explain.replay import Backward, Replay, describe, local_derivatives, operation
 from micrograd_like.explain.report import Report, Table, check_loss, name_of, show, signed
-from micrograd_like.ieee import Number
+from micrograd_like.ieee import Number, added
 from micrograd_like.nn import Neuron
 
 
@@ -87,7 +87,7 @@ class NeuronReport(Report):
             (
                 c.name,
                 show(c.value),
-                "1" if c is self.bias else show(sum(c.inputs) / max(uses, 1)),
+                "1" if c is self.bias else show(added(c.inputs) / max(uses, 1)),
                 signed(c.gradient),
                 signed(c.without),
             )

@@ -22,7 +22,7 @@ from micrograd_like.engine import Value, one
 from micrograd_like.explain.canvas import BARS, named_bars, short_names
 from micrograd_like.explain.replay import Replay, describe, local_derivatives
 from micrograd_like.explain.report import Report, Table, cell, check_loss, find, name_of, rest, show
-from micrograd_like.ieee import Number
+from micrograd_like.ieee import Number, added
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,8 @@ class Paths(Report):
             users = self._edges[slot]
             self._count[slot] = sum(self._count[user] for user, _ in users)
             self._largest[slot] = max(abs(d) * self._largest[user] for user, d in users)
-            gradients[slot] = sum(d * gradients[user] for user, d in users)
-            sizes[slot] = sum(abs(d) * sizes[user] for user, d in users)
+            gradients[slot] = added(d * gradients[user] for user, d in users)
+            sizes[slot] = added(abs(d) * sizes[user] for user, d in users)
         self.count: int = self._count.get(self._source, 0)
         self.gradient: Number = gradients.get(self._source, 0)
         self.total_size: Number = sizes.get(self._source, 0)  # Σ |product|: how much of it cancels is the difference

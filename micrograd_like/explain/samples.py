@@ -12,7 +12,7 @@ from micrograd_like.engine import Value
 from micrograd_like.explain.canvas import BARS, named_bars
 from micrograd_like.explain.replay import Backward, Replay
 from micrograd_like.explain.report import Report, Table, check_loss, find, name_of, rest, show, signed
-from micrograd_like.ieee import Number
+from micrograd_like.ieee import Number, added
 from micrograd_like.jobs import Crew
 
 
@@ -57,7 +57,7 @@ class SampleShares(Report):
     @property
     def gradient(self) -> Number:
         """The gradient of the sum of the losses."""
-        return sum(sample.gradient for sample in self.samples)
+        return added(sample.gradient for sample in self.samples)
 
     @property
     def mean(self) -> Number:
@@ -85,7 +85,7 @@ class SampleShares(Report):
             (s.name, show(s.loss), signed(s.gradient), "up" if s.gradient < 0 else "down" if s.gradient > 0 else "–")
             for s in self.by_size[:rows]
         ]
-        body.append(("sum", show(sum(s.loss for s in self.samples)), signed(self.gradient), ""))
+        body.append(("sum", show(added(s.loss for s in self.samples)), signed(self.gradient), ""))
         return Table(("sample", "loss", "gradient", "pulls"), body, notes=rest(len(self.samples), rows, "samples"))
 
     def plot(self) -> Plot:

@@ -36,7 +36,7 @@ from micrograd_like.explain.report import (
     show,
     signed,
 )
-from micrograd_like.ieee import Number, as_float, number
+from micrograd_like.ieee import Number, added, as_float, number
 from micrograd_like.jobs import Crew
 from micrograd_like.optim import Optimizer
 
@@ -126,7 +126,7 @@ class StepReport(Report):
     @property
     def residual(self) -> Number:
         """What the shares leave unexplained: change - Σ share. The numerical error of the shares, 0 where exact."""
-        return self.change - sum(entry.share for entry in self.parameters)
+        return self.change - added(entry.share for entry in self.parameters)
 
     @property
     def by_share(self) -> list[ParameterStep]:
@@ -259,7 +259,7 @@ def _lanes(report: StepReport, title: str) -> Any:
     if others:
         names.append(f"{len(others)} others")
         for kind in LANES:
-            columns[kind].append(sum(getattr(entry, kind) for entry in others))
+            columns[kind].append(added(getattr(entry, kind) for entry in others))
     totals = {"predicted": report.predicted, "alone": report.alone, "share": report.change}
     numbers = {kind: [as_float(x) for x in column] for kind, column in columns.items()}
     true = [abs(x) for kind in ("alone", "share") for x in numbers[kind] if isfinite(x)]
@@ -319,10 +319,10 @@ def weight_pictures(report: _Entries, layer: Any, shape: tuple[int, int] = (8, 8
     found = [[entries[w.label] for w in row] for row in weights_of(layer)]
     shares = [[as_float(entry.share) for entry in row] for row in found]
     predictions = [[as_float(entry.predicted) for entry in row] for row in found]
-    sums = [sum(row) for row in shares]
+    sums = [added(row) for row in shares]
     most = max(range(len(sums)), key=lambda i: abs(sums[i]))
     verb = "lowered" if sums[most] < 0 else "raised" if sums[most] > 0 else "did not change"
-    by = f", by {cell(abs(sums[most]), sign=False)} of {cell(sum(sums))} that all did" if sums[most] else ""
+    by = f", by {cell(abs(sums[most]), sign=False)} of {cell(added(sums))} that all did" if sums[most] else ""
     longest = max((abs(x) for row in predictions for x in row if isfinite(x)), default=0.0)
     largest = max((abs(x) for row in shares for x in row if isfinite(x)), default=0.0)
     near = longest <= 4 * largest  # else nothing would be seen of the shares
@@ -510,8 +510,8 @@ def _explain(
     return StepReport(
         before=before,
         after=after,
-        predicted=sum(entry.predicted for entry in steps),
-        alone=sum(entry.alone for entry in steps),
+        predicted=added(entry.predicted for entry in steps),
+        alone=added(entry.alone for entry in steps),
         parameters=tuple(steps),
         lr=lr,
         method=found.method,
@@ -529,7 +529,7 @@ def _to_the_floor(curvature: Curvature, gradient: Mapping[int, Number]) -> Numbe
             "expected a learning rate lr, or an optimizer in place of the parameters: the loss does not bend up along its "
             "gradient, so no step suggests itself"
         )
-    return sum(g * g for g in gradient.values()) / bend
+    return added(g * g for g in gradient.values()) / bend
 
 
 def _update(bar: Any) -> Callable[[int], object] | None:

@@ -11,7 +11,7 @@ from micrograd_like.drawing.figure import Plot
 from micrograd_like.explain.canvas import BARS, named_bars, short_names
 from micrograd_like.explain.report import Report, Table, cell, check_count, check_positive, rest, signed
 from micrograd_like.explain.step import StepReport, explain_move
-from micrograd_like.ieee import Number
+from micrograd_like.ieee import Number, added
 from micrograd_like.jobs import threads_for
 from micrograd_like.training import Step
 
@@ -143,7 +143,7 @@ class ExplainSteps(Report):
             (total.name, cell(total.predicted), cell(total.share), str(total.helped), str(total.hurt))
             for total in self.by_share[:rows]
         ]
-        shares = sum(total.share for total in self._totals.values())
+        shares = added(total.share for total in self._totals.values())
         body.append(("all", cell(self.predicted), cell(shares), "", ""))
         columns = ("parameter", "predicted", "share", "steps it helped", "steps it hurt")
         return Table(columns, body, notes=rest(len(self._totals), rows, "parameters"))
