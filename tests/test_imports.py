@@ -29,7 +29,7 @@ LEVELS = [
 ]
 # The same of the compiler's own files: its stages, one after the other, and what runs them.
 COMPILER = [
-    *["spaces", "trace", "flow", "loops", "growing", "affine", "nest", "sums", "adjoint"],
+    *["spaces", "trace", "flow", "loops", "growing", "affine", "nest", "sums", "adjoint", "rows"],
     *["host", "writer", "machine", "memory", "nesting"],
     *["emit", "gradients", "blocks", "steps", "fields", "shards", "entry"],
     *["native", "pipeline", "objects", "arrays", "runtime", "train", "program", "fitting", "__init__"],

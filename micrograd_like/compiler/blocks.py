@@ -14,11 +14,12 @@ from math import prod
 from typing import Any
 
 from micrograd_like.compiler import emit
-from micrograd_like.compiler.adjoint import Adjoint, adjoint
+from micrograd_like.compiler.adjoint import adjoint
 from micrograd_like.compiler.gradients import contributions
 from micrograd_like.compiler.loops import Choice, For, Table, Term
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.memory import Layout, Memory, Shape
+from micrograd_like.compiler.rows import WHOLE, Nests, Once, alone, split
 from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
@@ -34,17 +35,6 @@ from micrograd_like.compiler.trace import LENGTH
 
 
 @dataclass
-class Nests:
-    """A section, ready for the machine."""
-
-    terms: tuple[Term, ...]
-    forward: tuple[Term, ...]
-    backward: Adjoint
-    slots: int
-    outputs: int  # the slot of the first output
-
-
-@dataclass
 class Parts:
     """Everything that machine code is made from."""
 
@@ -55,6 +45,7 @@ class Parts:
     parameters: int
     constants: list[float]
     outputs: int
+    once: Once  # the shared section, with rows where there are some
     text: str = ""  # the loops as pseudo-code
     irregular: bool = field(
         init=False, repr=False
@@ -64,7 +55,7 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.rows, self.tables, self.irregular = [], {}, False
-        for nests in (self.shared, self.sample):
+        for nests in (*self.once.nests, self.sample):
             self._collect(nests.forward)
             self._collect(nests.backward.sweep)
             self._collect(nests.backward.contributions)
@@ -73,10 +64,12 @@ class Parts:
         """The same program, its rules passing on nothing where the gradient is 0; see `adjoint`."""
         constants = list(self.constants)
 
-        def again(nests: Nests) -> Nests:
-            return replace(nests, backward=adjoint(nests.terms, constants, nests.backward.seed, careful=True))
+        def again(section: Nests) -> Nests:
+            return replace(section, backward=adjoint(section.terms, constants, section.backward.seed, careful=True))
 
-        return replace(self, shared=again(self.shared), sample=again(self.sample), constants=constants)
+        shared, sample = again(self.shared), again(self.sample)
+        once = alone(shared) if self.shapes else split(shared, constants, self.outputs, careful=True)
+        return replace(self, shared=shared, sample=sample, once=once, constants=constants)
 
     def _collect(self, terms: Sequence[Term]) -> None:
         for term in terms:
@@ -88,6 +81,19 @@ class Parts:
                 width = term.width
                 for row in term.rows:
                     self.rows += [*row, *[0] * (width - len(row))]
+
+    @property
+    def table_start(self) -> int:
+        """Where the rows' numbers begin among the constants."""
+        return -(-len(self.constants) // WHOLE) * WHOLE
+
+    @property
+    def numbers(self) -> list[float]:
+        """The constants, and the rows' numbers behind them."""
+        if self.once.rows is None:
+            return self.constants
+        gap = self.table_start - len(self.constants)
+        return [*self.constants, *[0.0] * gap, *self.once.rows.table(self.constants)]
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -105,17 +111,17 @@ class Parts:
         return (self.inputs + 2 * self.sample.slots + self.sample.backward.temporaries) | 1
 
     def sizes(self, nests: Nests) -> dict[int, int]:
-        """The size of every space, as one of the two sections sees it, for the mode that checks addresses."""
+        """The size of every space, as that section sees it, for the mode that checks addresses."""
         return {
-            INPUT: self.inputs,
+            INPUT: len(self.once.rows.inputs) if self.once.rows and nests is self.once.rows.body else self.inputs,
             NODE: nests.slots,
             ADJOINT: nests.slots,
             TEMPORARY: nests.backward.temporaries,
             PARAM: self.parameters,
             PARAM_GRADIENT: self.parameters,
             CONST: len(self.constants),
-            SHARED: self.shared.slots,
-            SHARED_GRADIENT: self.shared.slots,
+            SHARED: self.once.slots,
+            SHARED_GRADIENT: self.once.slots,
         }
 
 
@@ -138,7 +144,7 @@ def block_module(parts: Parts, shape: Shape, check: bool) -> str:
     """The module of one number of lanes."""
     lanes, sample = shape.lanes, parts.sample
     stride = parts.frame * lanes
-    layout = Layout(shape, parts.tables, stride if lanes > 1 else 0, parts.sizes(sample) if check else None)
+    layout = Layout(shape, parts.tables, stride if lanes > 1 else 0, checked=parts.sizes(sample) if check else None)
     nests, used = section(sample, layout)
     e = Memory(Layout(shape, {}), contract=False)
     vector, align = e.type, e.align

@@ -137,7 +137,7 @@ class Emitter(Nesting):
         valid = self.put(f"and {self.mask} {inside}, {self.compare('olt', nearest, self.number(float(count)))}")
         safe = self.select(valid, nearest, self.number(0.0))
         integers = self.put(f"fptosi {self.type} {safe} to {self.integers}")
-        unit = self.lanes if space.per_sample else 1
+        unit = self.slot if space.per_sample else 1
         places = []
         for lane in range(self.lanes):
             k = self.put(f"extractelement {self.integers} {integers}, i64 {lane}") if self.lanes > 1 else integers

@@ -9,20 +9,20 @@ finds a sample whose whole numbers pick what is not there.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from micrograd_like.compiler import shards
 from micrograd_like.compiler.blocks import Parts, section
 from micrograd_like.compiler.fields import FORWARD, GRADIENT, TRAIN, Entry
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
-from micrograd_like.compiler.memory import Layout, Shape
+from micrograd_like.compiler.memory import ARGUMENTS, POINTERS, Layout, Shape
+from micrograd_like.compiler.rows import Nests
 from micrograd_like.compiler.steps import padded
 
 
-def main_module(parts: Parts, check: bool) -> str:
-    """The module with `run`, `help`, `read`, reading and running at once, and `look`."""
-    shared = parts.shared
-    layout = Layout(Shape(1, 8), parts.tables, 0, parts.sizes(shared) if check else None)
-    texts, used = section(shared, layout, "shared_")
+def main_module(parts: Parts, width: int, check: bool) -> str:
+    """The module with `run`, `help`, `read`, reading and running at once, and `look`. `width`: the lanes of rows."""
+    texts, used = _once(parts, width, check)
     for text, needs in shards.definitions(parts):
         texts.append(text)
         used |= needs
@@ -35,6 +35,45 @@ def main_module(parts: Parts, check: bool) -> str:
         texts.append(w.function(name, "ptr %fields", answer, "i64"))
         used |= w.used
     return "\n".join([*texts, *definitions(used), ATTRIBUTES])
+
+
+def _once(parts: Parts, width: int, check: bool) -> tuple[list[str], set[Any]]:
+    """The functions of the section that all samples share, and what they use."""
+    once, rows = parts.once, parts.once.rows
+
+    def written(nests: Nests, prefix: str, shape: Shape, **frames: int) -> tuple[list[str], set[Any]]:
+        return section(
+            nests, Layout(shape, parts.tables, checked=parts.sizes(nests) if check else None, **frames), prefix
+        )
+
+    if rows is None:
+        return written(once.after, "shared_", Shape(1, 8))
+    found = [
+        written(once.before, "before_", Shape(1, 8)),
+        written(rows.body, "rows_", Shape(width, 4), stride=width, slot=rows.length),
+        written(once.after, "after_", Shape(1, 8)),
+    ]
+    texts, used = [text for each, _ in found for text in each], set().union(*[needs for _, needs in found])
+    backward = ("sweep", "contribute")
+    for name, calls in (
+        ("forward", [("before", "forward"), ("rows", "forward"), ("after", "forward")]),
+        ("sweep", [(part, each) for part in ("after", "rows", "before") for each in backward]),
+        ("contribute", []),
+    ):
+        w = Entry()
+        frames = [w.at("double", p, rows.start) for p in ("%node", "%adj")]
+        inputs = w.at("double", "%consts", parts.table_start)
+        common = ("%temp", "%params", "%node", "%consts", "%gp", "%adj", "%tables")
+        own, same = (
+            ", ".join(f"ptr {p}" for p in pointers)
+            for pointers in ((inputs, *frames, *common), (*POINTERS.values(), "%tables"))
+        )
+        for part, call in calls:
+            given = f"{own}, i64 {rows.length // width}" if part == "rows" else f"{same}, i64 1"
+            w.do(f"call void @{part}_{call}({given})")
+        texts.append(w.function(f"shared_{name}", ARGUMENTS, linkage="internal "))
+        used |= w.used
+    return texts, used
 
 
 def _run(w: Entry, parts: Parts) -> str:

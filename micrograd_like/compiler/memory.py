@@ -1,7 +1,7 @@
 """Stage 7, memory: where operands lie when the code runs, and loads that are done once.
 
-Each group of `lanes` samples has a frame: inputs, nodes, adjoints, temporaries, one vector each. Parameters, shared
-values and constants are scalars, the same for all samples. What was loaded is known until the loop around it goes on.
+Each group of `lanes` samples has a frame: inputs, nodes, adjoints, temporaries, one vector each. In rows a slot's
+vectors of all groups lie side by side. Parameters, shared values and constants are scalars, the same for all samples. What was loaded is known until the loop around it goes on.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Layout:
     shape: Shape
     tables: dict[int, int]  # where each table's rows begin, by its id
     stride: int = 0  # doubles from one frame to the next; 0 where there is only one
+    slot: int = 0  # doubles from one slot of a frame to the next; 0 for as many as there are lanes
     checked: dict[int, int] | None = None  # the size of each space, where every address is to be verified
 
 
@@ -52,7 +53,8 @@ class Memory(Writer):
     def __init__(self, layout: Layout, contract: bool) -> None:
         super().__init__(layout.shape.lanes, contract)
         self.layout, self.checked = layout, layout.checked
-        self.unit = f"[{self.lanes} x double]"  # a vector in a frame
+        self.slot = layout.slot or self.lanes
+        self.unit = f"[{self.slot} x double]"  # a slot of a frame: its vector, and in rows those of the others
         self.align = 8 * self.lanes
         self.pointers = dict(POINTERS)
         self.settled = False  # whether adjoints are final, so that a loaded one may be used again

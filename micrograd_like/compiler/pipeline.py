@@ -1,7 +1,8 @@
 """The compiler in one page: its stages in their order, each with a printable form, an interpreter and a check.
 
-trace → flow → loops → nests and their adjoint → blocks → entry → machine code. Nests and adjoint are siblings: both are
-made of the loops that were found. `build` goes from a trace to all that machine code is made from; `stages` shows the way.
+trace → flow → loops → nests and their adjoint → rows → blocks → entry → machine code. Nests and adjoint are siblings:
+both are made of the loops that were found. `build` goes from a trace to all that machine code is made from; `stages`
+shows the way.
 """
 
 from __future__ import annotations
@@ -12,14 +13,13 @@ from math import prod
 from typing import Any
 
 from micrograd_like.compiler import host, loops, native, nest
-from micrograd_like.compiler.adjoint import adjoint
 from micrograd_like.compiler.affine import by_length, refold, size
-from micrograd_like.compiler.blocks import Nests, Parts, block_module
+from micrograd_like.compiler.blocks import Parts, block_module
 from micrograd_like.compiler.entry import main_module
 from micrograd_like.compiler.flow import Flow, Section, flow
 from micrograd_like.compiler.loops import Term
 from micrograd_like.compiler.memory import Shape
-from micrograd_like.compiler.nest import lower
+from micrograd_like.compiler.rows import Nests, alone, nests, split
 from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
@@ -44,14 +44,15 @@ def build(recorded: Trace, *, always: bool = False) -> Parts:
     flowing, found = folded(recorded, always=always)
     constants = flowing.constants
 
-    def nests(section: Section, terms: tuple[Term, ...], seed: int | None) -> Nests:
-        back = adjoint(terms, constants, seed)
-        return Nests(terms, lower(terms, constants), back, section.slots, section.outputs)
+    def made(section: Section, terms: tuple[Term, ...], seed: int | None) -> Nests:
+        return nests(terms, constants, section.slots, section.outputs, seed)
 
-    shared = nests(flowing.shared, found[0], None)
-    sample = nests(flowing.sample, found[1], flowing.sample.outputs)
+    shared = made(flowing.shared, found[0], None)
+    sample = made(flowing.sample, found[1], flowing.sample.outputs)
     gathers = sorted({pick for each in recorded.lengths or [recorded] for pick in each.gathers})
-    parts = Parts(shared, sample, dict(recorded.inputs), gathers, recorded.parameters, constants, len(recorded.outputs))
+    inputs, outputs = dict(recorded.inputs), len(recorded.outputs)
+    once = alone(shared) if inputs else split(shared, constants, outputs)
+    parts = Parts(shared, sample, inputs, gathers, recorded.parameters, constants, outputs, once)
     parts.text = _pseudo_code(recorded, *[loops.show(terms, constants) for terms in found])
     return parts
 
@@ -88,7 +89,7 @@ def stages(recorded: Trace, parts: Parts) -> list[Stage]:
     """Every stage of a program. What can be run in plain Python returns a sample's loss; the adjoint also the gradient."""
     flowing, found = folded(recorded)
     lanes = host.width()
-    entry, block = main_module(parts, False), block_module(parts, Shape(lanes, 4), False)
+    entry, block = main_module(parts, lanes, False), block_module(parts, Shape(lanes, 4), False)
     both = (parts.shared, parts.sample)
     forward = "\n".join(nest.show(nests.forward) for nests in both if nests.forward)
     backward = "\n".join(
@@ -100,6 +101,11 @@ def stages(recorded: Trace, parts: Parts) -> list[Stage]:
         shared, sample = flowing.interpret(parameters, inputs)
         return (sample if recorded.inputs else shared)[outputs]
 
+    rows = parts.once.rows
+    side_by_side = [] if rows is None else [
+        Stage("rows", f"one of the {rows.count} samples written in the program, which run side by side",
+              nest.show(rows.body.forward), lambda: _check_addresses(parts), lambda p, x: interpreted_rows(parts, p)),
+    ]  # fmt: skip
     return [
         Stage("trace", "one sample, operation by operation", str(recorded), lambda: _check_trace(recorded),
               lambda p, x: recorded.interpret(p, x)[0]),
@@ -110,6 +116,7 @@ def stages(recorded: Trace, parts: Parts) -> list[Stage]:
               lambda p, x: interpreted(parts, p, x)[0]),
         Stage("adjoint", "the nests run backwards with the table's rules", backward, lambda: _check_addresses(parts),
               lambda p, x: interpreted(parts, p, x)),
+        *side_by_side,
         Stage("blocks", f"{lanes} samples side by side, as LLVM's text", block, lambda: native.verify(block)),
         Stage("entry", "what Python calls, as LLVM's text", entry, lambda: native.verify(entry)),
         Stage("machine code", "a block in this processor's instructions", native.assembly(block), lambda: None),
@@ -140,6 +147,19 @@ def interpreted(parts: Parts, parameters: Sequence[float], inputs: Sequence[floa
     return loss, gradient
 
 
+def interpreted_rows(parts: Parts, parameters: Sequence[float]) -> tuple[float, list[float]]:
+    """(loss, gradient) of a program without inputs, its samples as rows, in plain Python."""
+    once, gradient = parts.once, [0.0] * len(parameters)
+    memory: dict[int, Any] = {
+        PARAM: parameters, PARAM_GRADIENT: gradient, CONST: parts.constants, TEMPORARY: [0.0] * once.temporaries,
+        NODE: [0.0] * once.slots, ADJOINT: [0.0] * once.slots,
+    }  # fmt: skip
+    once.interpret(memory, parts.constants, backward=False)
+    memory[ADJOINT][once.outputs] = 1.0
+    once.interpret(memory, parts.constants, backward=True)
+    return memory[NODE][once.outputs], gradient
+
+
 def _check_trace(recorded: Trace) -> None:
     for n, refs in enumerate(recorded.operands):
         assert all(ref < n for ref in refs if ref < NODES), f"node {n} reads what comes after it"
@@ -160,9 +180,9 @@ def _check_loops(flowing: Flow, found: Found) -> None:
 
 def _check_addresses(parts: Parts) -> None:
     """Every address of every iteration lies in its space: where bounds move, only the corners may lie beyond."""
-    for nests in (parts.shared, parts.sample):
-        sizes = parts.sizes(nests)
-        for terms in (nests.forward, nests.backward.sweep, nests.backward.contributions):
+    for section in (parts.shared, parts.sample, *parts.once.nests):
+        sizes = parts.sizes(section)
+        for terms in (section.forward, section.backward.sweep, section.backward.contributions):
             for ref, counters in _touched(terms, ()):
                 place = loops.at(ref, counters).base
                 assert 0 <= place < sizes[ref.space], f"{loops.address(ref)} at {counters} is outside of its space"

@@ -50,10 +50,11 @@ class Machine:
         self.loading = threading.RLock()
         width = width or host.width()
         self.shapes = {1: Shape(1, 8, 1), width: Shape(width, 4)}
-        self.consts = numpy.array(parts.constants)
+        self.consts = self.aligned(len(parts.numbers))
+        self.consts[:] = parts.numbers
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)
         self.values = numpy.array([id(p) for p in parameters], dtype=numpy.int64)
-        main = self.load("main", "run", lambda: main_module(parts, check), False)
+        main = self.load(f"main {width}", "run", lambda: main_module(parts, width, check), False)
         # Brief calls hold the global lock: no parameter changes while it is read, and letting others run takes longer.
         quick, long = (kind(ctypes.c_int64, ctypes.c_void_p) for kind in (ctypes.PYFUNCTYPE, ctypes.CFUNCTYPE))
         self.entry, self.quick, self.look = long(main.address), quick(main.address), quick(main.find("look"))
@@ -63,6 +64,12 @@ class Machine:
         if self.places is not None and len(parameters) == parts.parameters:
             self.reader, self.read_and_run = quick(main.find("read")), quick(main.find("read_and_run"))
         self.free: list[Workspace] = []
+
+    def aligned(self, count: int) -> Any:
+        """So many zeros, from the beginning of a line of the cache on."""
+        room = self.numpy.zeros(count + _ALIGNED // 8)
+        start = -_address(room) % _ALIGNED // 8
+        return room[start : start + count]
 
     def take(self) -> Workspace:
         """Memory for a call, to be given back."""
@@ -101,14 +108,15 @@ class Workspace:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.numpy = numpy = machine.numpy
+        self.numpy, self.aligned = machine.numpy, machine.aligned
+        numpy = machine.numpy
         parts = machine.parts
         self.params = self.aligned(padded(parts.parameters))[: parts.parameters]
         self.sums = self.aligned(room(parts.parameters))  # the gradient, filled up to whole eights, and the losses' sum
         self.gradient = self.sums[: parts.parameters]
         self.state = numpy.zeros(0)
         self.idle: list[bool] = []  # for each state of the optimizer whether its rule leaves it alone
-        self.shared = self.aligned(parts.shared.slots)
+        self.shared = self.aligned(parts.once.slots)
         self.frames = max(frames_size(parts, lanes) for lanes in machine.shapes)
         self.desks: list[list[Any]] = []
         self.results = self.arrivals = self.rows = self.outputs = self.losses = numpy.empty(0)
@@ -140,7 +148,7 @@ class Workspace:
         size = room(parts.parameters)
         before = len(self.desks)
         while len(self.desks) < threads:
-            once = parts.shared.slots + parts.shared.backward.temporaries
+            once = parts.once.slots + parts.once.temporaries
             self.desks.append([self.aligned(self.frames), self.aligned(once), self.numpy.empty(0)])
         grown = before < threads
         for desk in self.desks[:threads]:
@@ -155,12 +163,6 @@ class Workspace:
         if len(self.arrivals) < chunks and threads > 1:
             self.arrivals = self.aligned(chunks)
             self.set("arrivals", _address(self.arrivals))
-
-    def aligned(self, count: int) -> Any:
-        """So many zeros, from the beginning of a line of the cache on."""
-        room = self.numpy.zeros(count + _ALIGNED // 8)
-        start = -_address(room) % _ALIGNED // 8
-        return room[start : start + count]
 
     def set(self, name: str, value: int) -> None:
         struct.pack_into("q", self.fields, _PLACE[name], value)

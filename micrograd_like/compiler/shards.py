@@ -131,7 +131,7 @@ def shared_arguments(w: Entry, parts: Parts, desk: str, gradient: str) -> str:
     """What the functions of the shared section are given."""
     shared, params, consts, tables = w.fields("shared", "params", "consts", "tables")
     adjoints = w.load("ptr", desk, 1)
-    scratch = w.at("double", adjoints, parts.shared.slots)
+    scratch = w.at("double", adjoints, parts.once.slots)
     pointers = ("null", shared, adjoints, scratch, params, "null", consts, gradient, "null", tables)
     return ", ".join(f"ptr {p}" for p in pointers) + ", i64 1"
 
@@ -216,7 +216,7 @@ def _shards(w: Entry, parts: Parts) -> str:
 
 def _shard(w: Entry, parts: Parts, sums: str, start: str, end: str, count: str, wants: str) -> str:
     """The sum of a shard's losses, which are added from left to right; its gradient is added to the sums."""
-    slots = parts.shared.slots
+    slots = parts.once.slots
     adjoints = w.load("ptr", "%desk", 1)
     w.when(wants, lambda: w.clear(adjoints, 8 * slots))
     if parts.widths:
@@ -224,13 +224,13 @@ def _shard(w: Entry, parts: Parts, sums: str, start: str, end: str, count: str, 
     else:
         shared, outputs = w.fields("shared", "outputs")
         for k in range(parts.outputs):
-            value = w.load("double", shared, parts.shared.outputs + k)
+            value = w.load("double", shared, parts.once.outputs + k)
             w.do(f"store double {value}, ptr {w.at('double', outputs, k)}, align 8")
-        loss = w.load("double", shared, parts.shared.outputs)
+        loss = w.load("double", shared, parts.once.outputs)
 
     def backward() -> None:
         if not parts.widths:
-            w.do(f"store double 1.0, ptr {w.at('double', adjoints, parts.shared.outputs)}, align 8")
+            w.do(f"store double 1.0, ptr {w.at('double', adjoints, parts.once.outputs)}, align 8")
         arguments = shared_arguments(w, parts, "%desk", sums)
         w.do(f"call void @shared_sweep({arguments})")
         w.do(f"call void @shared_contribute({arguments})")
