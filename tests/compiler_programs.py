@@ -67,6 +67,18 @@ def samples(rng: random.Random, size: int, count: int) -> tuple[list[list[float]
     )
 
 
+def written_program(seed: int) -> tuple[Callable[[], Any], list[Value]]:
+    """(function without inputs, parameters): the mean loss of a random program over samples that are written in it."""
+    function, p, size = random_program(seed)
+    rng = random.Random(seed)
+    rows = list(zip(*samples(rng, size, rng.randint(16, 40)), strict=True))
+
+    def loss() -> Any:
+        return mg.mean([function(x, k) for x, k in rows]) + p[0] * p[1]
+
+    return loss, p
+
+
 def dense(v: list[Any], p: list[Value], k: Sequence[Any], rng: random.Random) -> list[Any]:
     start, k = rng.randrange(len(p)), len(v)
     rows = [[p[(start + j * (k + 1) + i) % len(p)] for i in range(k + 1)] for j in range(rng.randint(1, 9))]

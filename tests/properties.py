@@ -9,7 +9,17 @@ from fractions import Fraction
 from typing import Any
 
 import mpmath
-from compiler_programs import CHOICES, EXACT, PICKS, checked, growing_program, random_program, samples, sequence_program
+from compiler_programs import (
+    CHOICES,
+    EXACT,
+    PICKS,
+    checked,
+    growing_program,
+    random_program,
+    samples,
+    sequence_program,
+    written_program,
+)
 
 from micrograd_like import SGD, Adam, Value, compile, gradient, graph, mean, ops
 from micrograd_like.compiler.pipeline import build
@@ -240,6 +250,16 @@ def programs_for_every_length_are_eager_ones(seed: int) -> None:
     agrees_with_the_engine(program, parameters, losses, rows, picks)
 
 
+def samples_written_in_a_program_are_eager_ones(seed: int) -> None:
+    """A loss over a data set without inputs: the mean, and the rest of the program, to the last bit."""
+    function, parameters = written_program(seed)
+    try:
+        loss = function()
+    except AttributeError:  # of a plain number, which has no methods
+        return
+    agrees_with_the_engine(checked(compile(function, parameters, cached=False)), parameters, [loss])
+
+
 def switches(expression: Expression, carrier: Callable[[float], Any] = float) -> list[Any]:
     """The numbers whose signs decide on which side of its kinks the program is."""
     root = expression(*[Value(carrier(x)) for x in expression.inputs])
@@ -264,5 +284,6 @@ PROPERTIES = [
     steps_of_compiled_programs_are_eager_ones,
     programs_folded_with_moving_bounds_are_eager_ones,
     programs_for_every_length_are_eager_ones,
+    samples_written_in_a_program_are_eager_ones,
     all_ways_of_calling_a_program_agree,
 ]
