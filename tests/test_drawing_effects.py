@@ -117,3 +117,23 @@ def test_another_models_report_is_named():
     w = Value(1.0, label="w")
     with pytest.raises(ValueError, match="is it another model's"):
         draw_dot(loss, report=explain_step(w * w, [w], 0.1))
+
+
+def test_where_the_gradient_starts_is_said_while_it_is_one():
+    w = Value(3.0, label="w")
+    root = w * 2.0
+    assert "start: 1" not in texts(draw_dot(root))
+    root.backward()
+    assert "start: 1" in texts(draw_dot(root))
+    root.grad = 2.0
+    assert {"start: 1", "∂ +2"} & set(texts(draw_dot(root))) == {"∂ +2"}
+
+
+@pytest.mark.parametrize(
+    ("activation", "heading"), [("tanh", "tanh(w·x + b)"), ("relu", "relu(w·x + b)"), ("sigmoid", "sigmoid(w·x + b)")]
+)
+def test_a_layer_s_heading_is_its_formula(activation, heading):
+    model = MLP(2, [3, 1], activation=activation, rng=3)
+    shown = texts(draw_dot(model([0.5, -1.0]), depth="neurons"))
+    assert any(text.endswith(heading) for text in shown)
+    assert any(text.endswith(": w·x + b") for text in shown)  # the last layer has no activation

@@ -240,3 +240,14 @@ def test_attention_is_a_triangle_for_each_head_whose_squares_have_the_areas_of_t
 def test_shares_that_are_no_triangle_on_the_letters_are_refused(letters, heads):
     with pytest.raises(ValueError, match=r"a triangle of shares|at least one letter and one head"):
         plot_attention(letters, heads)
+
+
+def test_pictures_of_weights_fit_a_page_and_one_neuron_is_the_neuron():
+    model = MLP(4, [16, 1], rng=1)
+    before = model.state_dict()
+    for p in model.parameters():
+        p.data += 0.1
+    many = plot_weights(model.layers[0], shape=(2, 2), since=before).figure
+    assert many.get_size_inches()[0] * many.dpi <= 881
+    one = plot_weights(MLP(4, [1], rng=1).layers[0], shape=(2, 2)).figure
+    assert one.get_suptitle() == "What the neuron looks for in the picture"

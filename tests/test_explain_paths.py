@@ -171,3 +171,16 @@ def test_the_note_says_which_part_of_the_sum_of_sizes_is_shown():
     answer = paths(x * 3.0 - x * 1.0, x)
     assert answer.text(rows=1).splitlines()[-1] == "Shown: 1 of 2 paths, with 75.0% of the sum of sizes Σ|product|."
     assert answer.text().splitlines()[-1] == "Shown: 2 of 2 paths, with 100.0% of the sum of sizes Σ|product|."
+
+
+@pytest.mark.parametrize(("count", "left_out"), [(5, 0), (6, 0), (7, 2), (20, 15)])
+def test_a_long_path_is_written_with_its_first_and_last_steps(count, left_out):
+    w = Value(0.5, label="w")
+    node = w
+    for _ in range(count):
+        node = node * 1.5
+    text = str(next(iter(paths(node, w))))
+    assert text.count("→") == (count if not left_out else count - left_out)
+    assert ("… " in text) == bool(left_out)
+    if left_out:
+        assert f"… {left_out} more …" in text

@@ -282,3 +282,11 @@ def test_the_words_of_a_sweep_stand_at_its_points():
     (axes,) = step_sweep(w * w, [w], [0.25, 0.75, 1.05]).plot().figure.axes
     words = [text.get_text().strip() for text in axes.texts]
     assert {"helps", "overshoots, still lower", "hurts", "helps up to 1", "2/curvature = 1"} <= set(words)
+
+
+def test_the_picture_of_a_step_has_the_network_above_its_bars():
+    model = MLP(2, [3, 1], activation="tanh", rng=1)
+    report = explain_step(mean([mse_loss(model([0.1 * k, 1.0]), 1.0) for k in range(3)]), model, 0.5)
+    texts = ["".join(text.itertext()) for text in ElementTree.fromstring(report.to_svg()).iter(f"{SVG}text")]
+    assert any(text.endswith("tanh(w·x + b)") for text in texts)  # a heading of the network's drawing
+    assert any("blue lowers it, orange raises it" in text for text in texts)

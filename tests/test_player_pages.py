@@ -34,6 +34,50 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+FACTS = {  # title, view, target, samples, held out, parameters' names where they are few
+    "neuron": ("One neuron: numbers run forward, slopes run back", "none", "real", 1, 0, {"w1", "w2", "b"}),
+    "xor": ("XOR: four neurons bend the plane", "plane", "sign", 40, 0, None),
+    "moons": ("Two moons: drag any of 337 weights", "plane", "sign", 100, 50, None),
+    "digits": ("Digits: draw one, and see it read", "pictures", "class", 400, 200, None),
+    "bias": ("A weight tilts, a bias shifts", "line", "real", 16, 0, None),
+    "bounce": ("Why a large step bounces", "none", "real", 1, 0, {"w"}),
+}
+
+
+@pytest.mark.parametrize("ready", READY, ids=lambda ready: ready.name)
+def test_what_a_ready_page_shows(folder: Path, ready: Any) -> None:
+    text = (folder / f"{ready.name}.html").read_text(encoding="utf-8")
+    data = json.loads(text.split('id="data">', 1)[1].split("</script>", 1)[0])
+    assert len(data["hints"]) == 3
+    if ready.name in FACTS:
+        *facts, names = FACTS[ready.name]
+        found = data["title"], data["view"], data["target"], len(data["rows"]), len(data["heldOut"])
+        assert list(found) == facts
+        program = data["programs"][0]
+        if names is not None:
+            moving = zip(program["names"], program["spec"]["moving"], strict=True)
+            assert {name for name, moves in moving if moves} == names
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "kind"),
+    [
+        (mg.binary_cross_entropy_with_logits, (0.0, 1.0), "binary"),
+        (mg.hinge_loss, (-1.0, 1.0), "sign"),
+        (mg.mse_loss, (0.0, 1.0), "real"),
+        (mg.mse_loss, (-1.0, 1.0), "sign"),
+        (mg.l1_loss, (0.5, 2.0), "real"),
+        (mg.l1_loss, (0.0, 1.0), "binary"),
+    ],
+)
+def test_what_targets_are_is_seen_from_them_and_from_the_loss(loss: Any, targets: Any, kind: str) -> None:
+    model = mg.MLP(2, [1], rng=0)
+    samples = [([0.1, 0.2], targets[0]), ([0.3, 0.1], targets[1])]
+    page = play(model, samples, loss, mg.SGD(model.parameters(), lr=0.1))
+    data = json.loads(page.html.split('id="data">', 1)[1].split("</script>", 1)[0])
+    assert data["target"] == kind
+
+
 def look(page: Any, expression: str, argument: Any = None) -> Any:
     """What a JavaScript expression gives when everything has been computed."""
     page.evaluate("player.quiet()")

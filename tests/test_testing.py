@@ -429,3 +429,9 @@ def test_a_wrong_rule_is_found_also_where_its_condition_is_beyond_floats() -> No
         gradcheck(wrong, [Value(709.5)])
     right = ops.Operation("right", "right", ieee.exp, (lambda g, out, x: g * out,))
     assert gradcheck(right, [Value(709.5)])
+
+
+def test_an_expression_s_values_have_the_names_of_its_code() -> None:
+    expression = Expression((1.0, 2.0), ((ops.mul, (0, 1)), (ops.add, (2, 0))))
+    assert [x.label for x in expression.values] == ["x0", "x1"]
+    assert all(name in repr(expression) for name in ("x0", "x1"))
