@@ -157,6 +157,8 @@ def test_stages_stand_side_by_side_with_their_titles():
     assert drawn.title == "3 of 3 points on their side of the line at the end"
     assert plot_regions(stages, title="Two stages").title == "Two stages"
     assert drawn.to_svg() == plot_regions(stages).to_svg()
+    line = drawn.figure.axes[1].collections[1].get_paths()[0].vertices
+    assert {x for x, _ in line} == {0.5}  # where the score is 0
 
 
 def test_stages_that_cannot_be_drawn_are_refused():

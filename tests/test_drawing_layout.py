@@ -10,7 +10,7 @@ from itertools import combinations
 import pytest
 from drawing_cases import CASES, network, neuron
 
-from micrograd_like import draw_dot
+from micrograd_like import Value, draw_dot
 from micrograd_like.drawing import style
 from micrograd_like.drawing.layout import point_at
 
@@ -156,3 +156,16 @@ def test_the_smallest_text_can_be_read_on_a_page(name):
     page = Page(ON_A_PAGE[name]().to_svg())
     scale = min(1.0, style.PAGE_WIDTH / page.width)
     assert min(size for _, size, _ in page.texts) * scale >= style.SMALLEST
+
+
+def test_arrows_into_one_box_end_apart_and_those_of_a_square_run_side_by_side():
+    x, y = Value(2.0, label="x"), Value(3.0, label="y")
+    page = Page(draw_dot(x * x + y).to_svg())
+    square = [points for (tail, head), points in page.edges if [t for (t, h), _ in page.edges].count(tail) > 1]
+    assert len(square) == 2
+    (first, second) = square
+    assert first[0] != second[0]
+    assert first[-1] != second[-1]
+    for head in {head for (_, head), _ in page.edges}:
+        ends = [points[-1] for (_, to), points in page.edges if to == head]
+        assert len(set(ends)) == len(ends)

@@ -54,6 +54,8 @@ class TestLearning:
         assert lines(loss)["held-out"] == [steps, [1.25, 1.25 / 2, 1.25 / 3, 1.25 / 4]]
         assert lines(accuracy)["held-out"] == [steps, [0.4, 0.5, 0.6000000000000001, 0.7000000000000001]]
         assert [text.get_text() for text in accuracy.texts] == ["training", "held-out"]
+        assert loss.get_xlabel() == accuracy.get_xlabel() == "steps (4 epochs, a dot for each)"
+        assert accuracy.get_title(loc="left") == "share that it gets right"
         assert plot_learning(history()).title == (
             "The loss falls from 1.25 to 0.312 on samples it never saw; it gets 70.0% right, 40.0% after the first epoch"
         )
