@@ -45,7 +45,7 @@ class Parts:
     parameters: int
     constants: list[float]
     outputs: int
-    once: Once  # the shared section, with rows where there are some
+    once: Once = field(repr=False)  # the shared section, with rows where there are some, which follow from it
     text: str = ""  # the loops as pseudo-code
     irregular: bool = field(
         init=False, repr=False
