@@ -68,13 +68,24 @@ def samples(rng: random.Random, size: int, count: int) -> tuple[list[list[float]
 
 
 def written_program(seed: int) -> tuple[Callable[[], Any], list[Value]]:
-    """(function without inputs, parameters): the mean loss of a random program over samples that are written in it."""
+    """(function without inputs, parameters): a loss of a random program over samples that are written in it.
+
+    In some each sample counts by itself; in others it is compared with the first one, its neighbour, or all before it.
+    """
     function, p, size = random_program(seed)
     rng = random.Random(seed)
     rows = list(zip(*samples(rng, size, rng.randint(16, 40)), strict=True))
+    kind = rng.choice(["alone", "alone", "first", "neighbour", "before"])
 
     def loss() -> Any:
-        return mg.mean([function(x, k) for x, k in rows]) + p[0] * p[1]
+        found = [function(x, k) * p[2] for x, k in rows]
+        if kind == "first":
+            found = [(x - found[0]) * (x - found[0]) + x for x in found]
+        elif kind == "neighbour":
+            found = [x * y for x, y in pairwise(found)]
+        elif kind == "before":
+            found = [x - mg.mean(found[: i + 1]) for i, x in enumerate(found)]
+        return mg.mean(found) + p[0] * p[1]
 
     return loss, p
 

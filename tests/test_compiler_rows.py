@@ -108,6 +108,19 @@ def test_samples_that_need_one_another_stay_one_after_the_other() -> None:
     assert program() == loss().data
 
 
+def test_what_all_samples_read_of_one_of_them_gets_the_gradient_of_all() -> None:
+    points = np.random.default_rng(0).normal(size=(20, 3)).tolist()
+    model = mg.MLP(3, [4, 1], rng=0)
+
+    def loss() -> Any:
+        scores = [model(x) for x in points]
+        return mg.mean([(score - scores[0]) ** 2 + score.tanh() for score in scores])
+
+    program = mg.compile(loss, model.parameters(), cached=False)
+    assert rows_of(program) == 20  # the scores; what is compared with the first one comes after them
+    agrees_with_the_engine(program, model.parameters(), [loss()])
+
+
 def test_a_neuron_s_weights_are_no_samples() -> None:
     model = mg.MLP(3, [32, 1], rng=0)
     assert rows_of(mg.compile(lambda: model([1.0, 2.0, 3.0]), model.parameters(), cached=False)) == 0

@@ -214,6 +214,10 @@ class _Builder:
         """The slots from a region's first to its last."""
         return range(region.base, region.base + region.step * (self.count - 1) + region.used)
 
+    def _met(self, low: int, high: int) -> list[_Region]:
+        """The regions that have one of these slots."""
+        return [region for region in self.regions if low < self.places(region).stop and region.base <= high]
+
     def address(self, slot: int) -> int:
         """Where a slot is that lies in no region."""
         return slot - sum(len(self.places(region)) for region in self.regions if region.base < slot)
@@ -272,7 +276,7 @@ class _Builder:
             for region in self.regions:
                 if step == region.step and region.base <= low and high < region.base + step:
                     return Ref(ref.space, region.slot + ref.base - region.base, rest)
-            if step:
+            if step or self._met(low, high):  # another iteration's
                 raise _MeetingError
             return Ref(SHARED if ref.space == NODE else SHARED_INACTIVE, ref.base, rest)
         if not step:
@@ -321,8 +325,7 @@ class _Builder:
         return _changed(term, ranges, lambda ref, ranges: self._placed(ref, ranges) if ref.space in spaces else ref)
 
     def _placed(self, ref: Ref, ranges: Sequence[Range]) -> Ref:
-        low, high = _span(ref, ranges, whole=True)
-        met = [region for region in self.regions if low < self.places(region).stop and region.base <= high]
+        met = self._met(*_span(ref, ranges, whole=True))
         if not met:
             return Ref(ref.space, self.address(ref.base), ref.coefs)
         region = met[0]
