@@ -8,7 +8,8 @@ from typing import Any
 
 from micrograd_like._extras import require
 from micrograd_like.compiler import native
-from micrograd_like.compiler.steps import padded, rule_of, step_module
+from micrograd_like.compiler.spaces import padded
+from micrograd_like.compiler.steps import rule_of, step_module
 from micrograd_like.optim import Optimizer
 
 

@@ -1,6 +1,7 @@
 """The compiler: write scalars, get loops. `compile` is the way in; each stage is a module that can be read alone.
 
-trace → flow → loops (growing, affine) → nest → adjoint (sums) → rows → emit, gradients → blocks → shards, entry → native, runtime → program
+trace → flow → loops (growing, affine) → nest → adjoint (sums) → rows → emit, gradients → blocks → shards, entry →
+native, runtime → program
 
 Below `emit` are the jobs it is made of: writer (LLVM's text), machine (the rows), memory (addresses), nesting (loops, jam).
 """

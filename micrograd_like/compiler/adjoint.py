@@ -78,6 +78,28 @@ def adjoint(
 
 
 @dataclass
+class Nests:
+    """A section as assignments, forward and backward."""
+
+    terms: tuple[Term, ...]
+    forward: tuple[Term, ...]
+    backward: Adjoint
+    slots: int
+    outputs: int  # the slot of the first output
+    inputs: int  # how many numbers of a sample it may read
+
+
+def both_ways(
+    terms: Sequence[Term], constants: list[float], slots: int, outputs: int = 0, *, inputs: int = 0,
+    seed: int | None = None, careful: bool = False,
+) -> Nests:  # fmt: skip
+    """The assignments of a section's loops, and their adjoint. Constants that its rules need are added to the list."""
+    terms = tuple(terms)
+    back = adjoint(terms, constants, seed, careful=careful)
+    return Nests(terms, lower(terms, constants), back, slots, outputs, inputs)
+
+
+@dataclass
 class _Builder:
     constants: list[float]
     careful: bool

@@ -14,12 +14,12 @@ from math import prod
 from typing import Any
 
 from micrograd_like.compiler import emit
-from micrograd_like.compiler.adjoint import adjoint
+from micrograd_like.compiler.adjoint import Nests, adjoint
 from micrograd_like.compiler.gradients import contributions
 from micrograd_like.compiler.loops import Choice, For, Table, Term
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.memory import Layout, Memory, Shape
-from micrograd_like.compiler.rows import WHOLE, Nests, Once, alone, split
+from micrograd_like.compiler.rows import Once, split
 from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
@@ -30,6 +30,7 @@ from micrograd_like.compiler.spaces import (
     SHARED,
     SHARED_GRADIENT,
     TEMPORARY,
+    padded,
 )
 from micrograd_like.compiler.trace import LENGTH
 
@@ -68,7 +69,7 @@ class Parts:
             return replace(section, backward=adjoint(section.terms, constants, section.backward.seed, careful=True))
 
         shared, sample = again(self.shared), again(self.sample)
-        once = alone(shared) if self.shapes else split(shared, constants, self.outputs, careful=True)
+        once = split(shared, constants, None if self.shapes else self.outputs, careful=True)
         return replace(self, shared=shared, sample=sample, once=once, constants=constants)
 
     def _collect(self, terms: Sequence[Term]) -> None:
@@ -85,7 +86,7 @@ class Parts:
     @property
     def table_start(self) -> int:
         """Where the rows' numbers begin among the constants."""
-        return -(-len(self.constants) // WHOLE) * WHOLE
+        return padded(len(self.constants))
 
     @property
     def numbers(self) -> list[float]:
@@ -113,7 +114,7 @@ class Parts:
     def sizes(self, nests: Nests) -> dict[int, int]:
         """The size of every space, as that section sees it, for the mode that checks addresses."""
         return {
-            INPUT: len(self.once.rows.inputs) if self.once.rows and nests is self.once.rows.body else self.inputs,
+            INPUT: nests.inputs,
             NODE: nests.slots,
             ADJOINT: nests.slots,
             TEMPORARY: nests.backward.temporaries,

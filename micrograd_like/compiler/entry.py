@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from micrograd_like.compiler import shards
+from micrograd_like.compiler.adjoint import Nests
 from micrograd_like.compiler.blocks import Parts, section
 from micrograd_like.compiler.fields import FORWARD, GRADIENT, TRAIN, Entry
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions
 from micrograd_like.compiler.memory import ARGUMENTS, POINTERS, Layout, Shape
-from micrograd_like.compiler.rows import Nests
-from micrograd_like.compiler.steps import padded
+from micrograd_like.compiler.spaces import padded
 
 
 def main_module(parts: Parts, width: int, check: bool) -> str:

@@ -1,7 +1,8 @@
 """Stage 7, memory: where operands lie when the code runs, and loads that are done once.
 
-Each group of `lanes` samples has a frame: inputs, nodes, adjoints, temporaries, one vector each. In rows a slot's
-vectors of all groups lie side by side. Parameters, shared values and constants are scalars, the same for all samples. What was loaded is known until the loop around it goes on.
+Each group of `lanes` samples has a frame: inputs, nodes, adjoints, temporaries, one vector each. In rows (rows.py) a
+slot's vectors of all groups lie side by side. Parameters, shared values and constants are scalars, the same for all
+samples. What was loaded is known until the loop around it goes on.
 """
 
 from __future__ import annotations

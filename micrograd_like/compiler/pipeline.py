@@ -13,13 +13,14 @@ from math import prod
 from typing import Any
 
 from micrograd_like.compiler import host, loops, native, nest
+from micrograd_like.compiler.adjoint import both_ways
 from micrograd_like.compiler.affine import by_length, refold, size
 from micrograd_like.compiler.blocks import Parts, block_module
 from micrograd_like.compiler.entry import main_module
-from micrograd_like.compiler.flow import Flow, Section, flow
+from micrograd_like.compiler.flow import Flow, flow
 from micrograd_like.compiler.loops import Term
 from micrograd_like.compiler.memory import Shape
-from micrograd_like.compiler.rows import Nests, alone, nests, split
+from micrograd_like.compiler.rows import split
 from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
@@ -43,15 +44,13 @@ def build(recorded: Trace, *, always: bool = False) -> Parts:
     """All that machine code is made from. `always`: fold any program a second time, whatever comes of it."""
     flowing, found = folded(recorded, always=always)
     constants = flowing.constants
-
-    def made(section: Section, terms: tuple[Term, ...], seed: int | None) -> Nests:
-        return nests(terms, constants, section.slots, section.outputs, seed)
-
-    shared = made(flowing.shared, found[0], None)
-    sample = made(flowing.sample, found[1], flowing.sample.outputs)
-    gathers = sorted({pick for each in recorded.lengths or [recorded] for pick in each.gathers})
     inputs, outputs = dict(recorded.inputs), len(recorded.outputs)
-    once = alone(shared) if inputs else split(shared, constants, outputs)
+    first, then = flowing.shared, flowing.sample
+    shared = both_ways(found[0], constants, first.slots, first.outputs)
+    numbers = sum(map(prod, inputs.values()))
+    sample = both_ways(found[1], constants, then.slots, then.outputs, inputs=numbers, seed=then.outputs)
+    gathers = sorted({pick for each in recorded.lengths or [recorded] for pick in each.gathers})
+    once = split(shared, constants, None if inputs else outputs)
     parts = Parts(shared, sample, inputs, gathers, recorded.parameters, constants, outputs, once)
     parts.text = _pseudo_code(recorded, *[loops.show(terms, constants) for terms in found])
     return parts

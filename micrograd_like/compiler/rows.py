@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
-from micrograd_like.compiler.adjoint import Adjoint, adjoint
+from micrograd_like.compiler.adjoint import Nests, both_ways
 from micrograd_like.compiler.loops import Bound, For, Ref, Statement, Table, Term, literal
-from micrograd_like.compiler.nest import Range, interpret, lower
+from micrograd_like.compiler.nest import Range, interpret
 from micrograd_like.compiler.spaces import (
     ADJOINT,
     CONST,
@@ -26,31 +26,10 @@ from micrograd_like.compiler.spaces import (
     SHARED_GRADIENT,
     SHARED_INACTIVE,
     TEMPORARY,
+    padded,
 )
 
 LEAST = 16  # iterations that are worth it
-WHOLE = 8  # a row's length is a multiple of this, so that it is whole vectors of any width
-
-
-@dataclass
-class Nests:
-    """A section, ready for the machine."""
-
-    terms: tuple[Term, ...]
-    forward: tuple[Term, ...]
-    backward: Adjoint
-    slots: int
-    outputs: int  # the slot of the first output
-
-
-def nests(
-    terms: Sequence[Term], constants: list[float], slots: int, outputs: int, seed: int | None = None, *,
-    careful: bool = False,
-) -> Nests:  # fmt: skip
-    """The assignments of a section, and their adjoint. Constants that its rules need are added to the list."""
-    terms = tuple(terms)
-    back = adjoint(terms, constants, seed, careful=careful)
-    return Nests(terms, lower(terms, constants), back, slots, outputs)
 
 
 class Column(NamedTuple):
@@ -72,7 +51,7 @@ class Rows:
     @property
     def length(self) -> int:
         """The iterations, filled up to whole vectors."""
-        return -(-self.count // WHOLE) * WHOLE
+        return padded(self.count)
 
     def table(self, constants: Sequence[float]) -> list[float]:
         """The iterations' constants in rows; the last one's are repeated."""
@@ -136,13 +115,15 @@ def _run_rows(rows: Rows, memory: dict[int, list[float]], table: list[float], *,
                 memory[space][place] = value
 
 
-def split(whole: Nests, constants: list[float], outputs: int, *, careful: bool = False) -> Once:
-    """A section that is a program with so many outputs, with its longest loops as rows, where they can be.
+def split(whole: Nests, constants: list[float], outputs: int | None, *, careful: bool = False) -> Once:
+    """The section that all samples share, with its longest loops as rows, where they can be.
 
-    Constants that rules need are added to the list.
+    `outputs`: how many the program has; None where there are samples, which read the section's slots, so that none may
+    move. Constants that rules need are added to the list.
     """
     terms = whole.terms
-    for first, builder in sorted(_candidates(whole, constants, outputs), key=lambda found: -found[1].work):
+    found = [] if outputs is None else _candidates(whole, constants, outputs)
+    for first, builder in sorted(found, key=lambda candidate: -candidate[1].work):
         last = first + len(builder.body)
         try:
             before, after = ([builder.placed(term, ()) for term in part] for part in (terms[:first], terms[last:]))
@@ -150,18 +131,13 @@ def split(whole: Nests, constants: list[float], outputs: int, *, careful: bool =
         except _MeetingError:
             continue
         slots = builder.start + builder.slots * builder.length
-        row = nests(body, constants, builder.slots, 0, careful=careful)
+        row = both_ways(body, constants, builder.slots, inputs=len(builder.inputs), careful=careful)
         return Once(
-            nests(before, constants, slots, 0, careful=careful),
+            both_ways(before, constants, slots, careful=careful),
             Rows(row, builder.count, builder.start, builder.inputs),
-            nests(after, constants, slots, builder.address(whole.outputs), careful=careful),
+            both_ways(after, constants, slots, builder.address(whole.outputs), careful=careful),
         )
-    return alone(whole)
-
-
-def alone(whole: Nests) -> Once:
-    """The section without rows."""
-    return Once(nests((), [], 0, 0), None, whole)
+    return Once(both_ways((), [], 0), None, whole)
 
 
 class _MeetingError(Exception):
@@ -208,7 +184,7 @@ class _Builder:
 
     @property
     def length(self) -> int:
-        return -(-self.count // WHOLE) * WHOLE
+        return padded(self.count)
 
     def places(self, region: _Region) -> range:
         """The slots from a region's first to its last."""
@@ -225,7 +201,7 @@ class _Builder:
     @property
     def start(self) -> int:
         """Where the rows begin."""
-        return -(-self.address(self.all) // WHOLE) * WHOLE
+        return padded(self.address(self.all))
 
     def takes(self, term: Term) -> bool:
         """Add a loop, if its iterations need nothing of one another."""
@@ -390,4 +366,4 @@ def _changed(s: Statement, ranges: tuple[Range, ...], change: Callable[[Ref, Seq
     )
 
 
-__all__ = ["Nests", "Once", "Rows", "alone", "nests", "split"]
+__all__ = ["Once", "Rows", "split"]

@@ -22,7 +22,8 @@ from micrograd_like.compiler.fields import CALL, FIELDS, TRAIN
 from micrograd_like.compiler.memory import Shape
 from micrograd_like.compiler.objects import layout
 from micrograd_like.compiler.shards import CHUNKS, MEETING, MOST_CHUNKS, room, shard_size, smallest_shard
-from micrograd_like.compiler.steps import idle, padded, rule_of, step_module
+from micrograd_like.compiler.spaces import padded
+from micrograd_like.compiler.steps import idle, rule_of, step_module
 from micrograd_like.compiler.trace import LENGTH, Trace
 from micrograd_like.engine import Value
 from micrograd_like.optim import Optimizer
@@ -50,8 +51,9 @@ class Machine:
         self.loading = threading.RLock()
         width = width or host.width()
         self.shapes = {1: Shape(1, 8, 1), width: Shape(width, 4)}
-        self.consts = self.aligned(len(parts.numbers))
-        self.consts[:] = parts.numbers
+        numbers = parts.numbers
+        self.consts = self.aligned(len(numbers))
+        self.consts[:] = numbers
         self.tables = numpy.array(parts.rows, dtype=numpy.int64)
         self.values = numpy.array([id(p) for p in parameters], dtype=numpy.int64)
         main = self.load(f"main {width}", "run", lambda: main_module(parts, width, check), False)
@@ -108,8 +110,8 @@ class Workspace:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.numpy, self.aligned = machine.numpy, machine.aligned
-        numpy = machine.numpy
+        self.numpy = numpy = machine.numpy
+        self.aligned = machine.aligned
         parts = machine.parts
         self.params = self.aligned(padded(parts.parameters))[: parts.parameters]
         self.sums = self.aligned(room(parts.parameters))  # the gradient, filled up to whole eights, and the losses' sum

@@ -20,7 +20,7 @@ from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.fields import FORWARD, Entry
 from micrograd_like.compiler.loops import Choice, For, Table, Term
 from micrograd_like.compiler.nest import Assign, Reduce
-from micrograd_like.compiler.steps import padded
+from micrograd_like.compiler.spaces import padded
 from micrograd_like.compiler.trace import LENGTH
 
 EIGHT = "<8 x double>"

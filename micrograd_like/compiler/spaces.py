@@ -47,6 +47,7 @@ class Space(IntEnum):
         return {NODE: ADJOINT, PARAM: PARAM_GRADIENT, SHARED: SHARED_GRADIENT}.get(self)
 
 
+WIDEST = 8  # doubles in the widest vectors
 SPACES = tuple(Space)
 (
     NODE, PARAM, INPUT, CONST, SHARED, INACTIVE, SHARED_INACTIVE, ADJOINT, TEMPORARY, PARAM_GRADIENT, SHARED_GRADIENT,
@@ -67,3 +68,8 @@ def space_of(operand: int) -> Space:
 def unpack(operand: int) -> tuple[Space, int]:
     """(space, index) of an operand."""
     return SPACES[operand >> SHIFT], operand & INDEX
+
+
+def padded(count: int) -> int:
+    """The room for so many numbers, in whole vectors of any width."""
+    return -(-count // WIDEST) * WIDEST

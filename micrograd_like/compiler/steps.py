@@ -10,17 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from micrograd_like.compiler.machine import ATTRIBUTES, definitions, form
-from micrograd_like.compiler.spaces import CONST, INPUT, NODE, pack, unpack
+from micrograd_like.compiler.spaces import CONST, INPUT, NODE, WIDEST, pack, padded, unpack
 from micrograd_like.compiler.trace import Trace, TraceError, trace_rule
 from micrograd_like.compiler.writer import Writer
 from micrograd_like.optim import Optimizer
-
-LANES = 8
-
-
-def padded(parameters: int) -> int:
-    """The room for so many numbers, in whole eights."""
-    return -(-parameters // LANES) * LANES
 
 
 def rule_of(optimizer: Optimizer, rates: int) -> Trace:
@@ -51,7 +44,7 @@ def idle(rule: Trace, states: int) -> list[bool]:
 
 def step_module(rule: Trace, parameters: int, states: int, rates: int) -> str:
     """The module with `update(params, gradient, state, rates)`."""
-    w = Writer(LANES, contract=False)
+    w = Writer(WIDEST, contract=False)
     w.label("entry")
     arrays = ["%params", "%gradient", *[w.at("double", "%state", k * padded(parameters)) for k in range(states)]]
     common = [w.splat(w.put(f"load double, ptr {w.at('double', '%rates', k)}, align 8")) for k in range(rates)]
@@ -75,6 +68,6 @@ def step_module(rule: Trace, parameters: int, states: int, rates: int) -> str:
         return []
 
     if parameters:
-        w.loop(padded(parameters), [], eight, LANES)
+        w.loop(padded(parameters), [], eight, WIDEST)
     arguments = "ptr noalias %params, ptr noalias %gradient, ptr noalias %state, ptr noalias %rates"
     return "\n".join([w.function("update", arguments), *definitions(w.used), ATTRIBUTES])

@@ -132,7 +132,7 @@ class Writer:
         return self.put(f"call {self.type} {function}({self.type} {x}, {self.type} {y}, {self.type} {z})")
 
     def library(self, name: str, *args: str, unless: str = "", known: str = "") -> str:
-        """A function of the C library, lane by lane; not in lanes where its value is known."""
+        """A function of the C library, lane by lane. Where the mask `unless` is set, its value is `known` without a call."""
         self.used.add(f"declare double @library_{name}({', '.join(['double'] * len(args))})")
 
         def call(k: int) -> str:
@@ -141,8 +141,8 @@ class Writer:
         def one(k: int) -> str:
             if not unless:
                 return call(k)
-            wanted = self.put(f"extractelement {self.mask} {unless}, i64 {k}") if self.lanes > 1 else unless
-            return self.when(self.put(f"xor i1 {wanted}, true"), lambda: call(k), "double", self.lane(known, k))
+            is_known = self.put(f"extractelement {self.mask} {unless}, i64 {k}") if self.lanes > 1 else unless
+            return self.when(self.put(f"xor i1 {is_known}, true"), lambda: call(k), "double", self.lane(known, k))
 
         return self.lanewise(one)
 

@@ -241,8 +241,8 @@ def loss_slice(loss: Value, parameter: Value | str, span: Any = None, lr: Any = 
     asked for.
 
     With a learning rate, or an optimizer that has one, the step that this parameter would make is part of the answer, at
-    its predicted and its true height. Without one there is no step: the curve needs none. Costs an evaluation of what depends on the parameter for each point, and a
-    few for each kink.
+    its predicted and its true height. Without one there is no step: the curve needs none. Costs an evaluation of what
+    depends on the parameter for each point, and a few for each kink.
 
     >>> w = Value(1.0, label="w")
     >>> curve = loss_slice((w - 2.0).relu() + w * w, w, span=2.0, lr=0.5)

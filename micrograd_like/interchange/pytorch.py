@@ -45,8 +45,8 @@ def to_torch(model: Module) -> Any:
     ['0.weight', '0.bias', '2.weight', '2.bias']
 
     Args:
-        model: a `GPT`; or an `MLP`, a `Layer` or a `Neuron`, each layer of which has one activation: "relu", "tanh", "sigmoid",
-            "softplus", `leaky_relu`, `silu`, `gelu`, or none.
+        model: a `GPT`; or an `MLP`, a `Layer` or a `Neuron`, each layer of which has one activation: "relu", "tanh",
+            "sigmoid", "softplus", `leaky_relu`, `silu`, `gelu`, or none.
 
     Raises:
         TypeError: it is none of these.

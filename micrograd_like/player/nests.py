@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from micrograd_like.compiler.adjoint import Nests
 from micrograd_like.compiler.blocks import Parts
 from micrograd_like.compiler.loops import For, Ref, Table, Term, affine, times
 from micrograd_like.compiler.nest import Assign, Leaf, Pick, Reduce, Scatter
-from micrograd_like.compiler.rows import Nests
 from micrograd_like.compiler.spaces import ONCE, Space
 from micrograd_like.compiler.trace import KEPT
 from micrograd_like.player.javascript import Writer, literal
