@@ -148,7 +148,7 @@ function drawTime(v) {
   const X = (k) => SX + SW * k / n, Y = (l) => clamp(CH - (CH - 19) * (finite(l, 1e9) - view.floor) / (highest - view.floor), 17, CH + 2), path = (ls) => ls.length ? "M" + ls.slice(0, n + 1).map((l, k) => `${X(k).toFixed(1)} ${Y(l).toFixed(1)}`).join("L") : null;
   set(line, { d: path(all.slice(0, S.step + 1)) }); set(future, { d: path(all) }); set(ghost, { d: S.ghost ? path(S.ghost) : null }); set(other, { d: S.compare ? path(S.compare.losses) : null });
   set(head, { d: `M${X(S.step)} 18V${CH}` }); set(dot, { cx: X(S.step), cy: Y(v.loss) });
-  say(was, S.compare ? `╌ ${S.compare.name}` : S.ghost ? "┄ before your change" : "thin: what comes next");
+  say(was, S.compare ? `╌ ${S.compare.name}` : S.ghost ? "┄ before your change" : DATA.batch ? "thin: next" : "thin: what comes next");
   const epoch = DATA.batch ? `, epoch ${Math.floor(S.step / T.perEpoch) + 1}` : "";
   say(words, `step ${S.step}${epoch}: loss ${fmt(v.loss)}${S.report && Number.isFinite(S.report.after) ? ` → ${fmt(S.report.after)}` : ""}`);
   const lost = all.findIndex((l) => !Number.isFinite(l)), end = lost >= 0 ? lost : all.length < n && T.last === all.length - 1 && !T.past[T.last].p.every(Number.isFinite) ? all.length - 1 : -1;
